@@ -1,0 +1,3 @@
+//! Facts to samples to HTTP.
+
+pub mod sample;

@@ -1,0 +1,11 @@
+//! What is true of a Nix host: facts, read exactly, no opinion.
+//!
+//! Every path, clock and root directory is a parameter, so that the same code reads the live
+//! host, a chroot store and a fixture tree. A fact that cannot be read is an error with path,
+//! cause and cure, never a zero.
+
+mod error;
+mod layout;
+
+pub use error::{FactError, Kind, Result};
+pub use layout::{Layout, STORE_DIR};

@@ -1,0 +1,3 @@
+//! Alerts to plan to act to verify to journal.
+
+pub mod record;
