@@ -6,6 +6,8 @@
 
 mod error;
 mod layout;
+mod locks;
 
 pub use error::{FactError, Kind, Result};
 pub use layout::{Layout, STORE_DIR};
+pub use locks::Locks;
