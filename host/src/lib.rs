@@ -7,7 +7,11 @@
 mod error;
 mod layout;
 mod locks;
+mod nix_conf;
+mod resolve;
+pub mod store;
 
 pub use error::{FactError, Kind, Result};
 pub use layout::{Layout, STORE_DIR};
 pub use locks::Locks;
+pub use nix_conf::{NixConf, UidRange};

@@ -1,0 +1,172 @@
+//! `nix.conf`: those settings of Nix that facts depend on.
+//!
+//! Read as `AbstractConfig::applyConfig` of Nix does (`libutil/config.cc`, 2.8 to 2.34), except
+//! that Nix passes over an included file which it may not read: an unreadable file could hold any
+//! setting, so it is an error here.
+
+mod lines;
+
+use std::{io, path::Path, time::Duration};
+
+use crate::{FactError, Kind, Layout, Result};
+use lines::Line;
+
+const ATTEMPT: &str = "read the configuration of Nix";
+
+/// User ids that Nix allocates by itself in place of a group of build users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct UidRange {
+    /// `start-id`: the first user id.
+    pub start: u32,
+    /// `id-count`: how many there are. A build takes a slot of [`UidRange::SLOT`] of them.
+    pub count: u32,
+}
+
+impl UidRange {
+    /// Ids to a slot (`maxIdsPerBuild` in `libstore/globals.hh`).
+    pub const SLOT: u32 = 1 << 16;
+}
+
+/// The settings of the host's Nix that facts depend on, defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NixConf {
+    /// `keep-outputs`: a live derivation keeps its outputs alive.
+    pub keep_outputs: bool,
+    /// `keep-derivations`: a live output keeps its derivation alive.
+    pub keep_derivations: bool,
+    /// `build-users-group`; `None` if it is set to nothing. Nix defaults to `nixbld` when it runs
+    /// as root and to nothing otherwise; the daemon of a host runs as root.
+    pub build_users_group: Option<String>,
+    /// The ids of `auto-allocate-uids`, if that is on and the experimental feature of the same
+    /// name is, without which Nix ignores the setting.
+    pub auto_allocate_uids: Option<UidRange>,
+    /// `substituters` in the order of configuration, as written.
+    pub substituters: Vec<String>,
+    /// `substitute`.
+    pub substitute: bool,
+    /// `always-allow-substitutes`: a derivation's own `allowSubstitutes` is ignored.
+    pub always_allow_substitutes: bool,
+    /// `keep-build-log`: a build in progress has its log open.
+    pub keep_build_log: bool,
+    /// `use-sqlite-wal`.
+    pub use_sqlite_wal: bool,
+    /// `narinfo-cache-negative-ttl`: how long "this substituter has it not" is remembered.
+    pub narinfo_cache_negative_ttl: Duration,
+}
+
+impl Default for NixConf {
+    fn default() -> Self {
+        Self {
+            keep_outputs: false,
+            keep_derivations: true,
+            build_users_group: Some("nixbld".to_owned()),
+            auto_allocate_uids: None,
+            substituters: vec!["https://cache.nixos.org/".to_owned()],
+            substitute: true,
+            always_allow_substitutes: false,
+            keep_build_log: true,
+            use_sqlite_wal: true,
+            narinfo_cache_negative_ttl: Duration::from_secs(3600),
+        }
+    }
+}
+
+impl NixConf {
+    /// Reads the host's `nix.conf` and what it includes. No such file means all defaults.
+    ///
+    /// # Errors
+    /// If a file cannot be read, a line is none, or a value that matters here is malformed: with
+    /// file and line number.
+    pub fn read(layout: &Layout) -> Result<Self> {
+        let main = Path::new("/etc/nix/nix.conf");
+        match std::fs::symlink_metadata(layout.inside(main)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            _ => apply(&lines::read(layout, main)?),
+        }
+    }
+}
+
+/// Later lines override earlier ones, `extra-` appends to what is there by then.
+fn apply(lines: &[Line]) -> Result<NixConf> {
+    let mut conf = NixConf::default();
+    let mut auto = false;
+    let mut range = UidRange {
+        start: 0x3400_0000,
+        count: 128 * UidRange::SLOT,
+    };
+    let mut features: Vec<String> = Vec::new();
+    for line in lines {
+        match line.name.as_str() {
+            "keep-outputs" | "gc-keep-outputs" => conf.keep_outputs = boolean(line)?,
+            "keep-derivations" | "gc-keep-derivations" => conf.keep_derivations = boolean(line)?,
+            "build-users-group" => {
+                conf.build_users_group = Some(line.value.clone()).filter(|name| !name.is_empty());
+            }
+            "auto-allocate-uids" => auto = boolean(line)?,
+            "start-id" => range.start = number(line)?,
+            "id-count" => range.count = number(line)?,
+            "experimental-features" => features = words(line).collect(),
+            "extra-experimental-features" => features.extend(words(line)),
+            "substituters" | "binary-caches" => conf.substituters = words(line).collect(),
+            "extra-substituters" | "extra-binary-caches" => conf.substituters.extend(words(line)),
+            "substitute" | "build-use-substitutes" => conf.substitute = boolean(line)?,
+            "always-allow-substitutes" => conf.always_allow_substitutes = boolean(line)?,
+            "keep-build-log" | "build-keep-log" => conf.keep_build_log = boolean(line)?,
+            "use-sqlite-wal" => conf.use_sqlite_wal = boolean(line)?,
+            "narinfo-cache-negative-ttl" => {
+                conf.narinfo_cache_negative_ttl = Duration::from_secs(number(line)?.into());
+            }
+            _ => {}
+        }
+    }
+    if auto
+        && features
+            .iter()
+            .any(|feature| feature == "auto-allocate-uids")
+    {
+        conf.auto_allocate_uids = Some(range);
+    }
+    Ok(conf)
+}
+
+fn words(line: &Line) -> impl Iterator<Item = String> + '_ {
+    line.value.split_whitespace().map(str::to_owned)
+}
+
+fn boolean(line: &Line) -> Result<bool> {
+    match line.value.as_str() {
+        "true" | "yes" | "1" => Ok(true),
+        "false" | "no" | "0" => Ok(false),
+        _ => Err(wrong(line, "a boolean", "write true or false")),
+    }
+}
+
+/// Decimal, with a unit prefix of K, M, G or T (`string2IntWithUnitPrefix`).
+fn number(line: &Line) -> Result<u32> {
+    let digits = line
+        .value
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit: u64 = match line.value[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        "T" => 1 << 40,
+        _ => return Err(wrong(line, "a number", "")),
+    };
+    let value = digits.parse::<u64>().ok().and_then(|n| n.checked_mul(unit));
+    value
+        .and_then(|n| u32::try_from(n).ok())
+        .ok_or_else(|| wrong(line, "a number below 2^32", ""))
+}
+
+fn wrong(line: &Line, wanted: &str, cure: &str) -> FactError {
+    let cause = format!(
+        "line {}: {} = {:?} is not {wanted}",
+        line.number, line.name, line.value
+    );
+    FactError::new(Kind::Malformed, ATTEMPT, &line.file, cause, cure)
+}
+
+#[cfg(test)]
+mod tests;
