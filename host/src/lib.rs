@@ -5,6 +5,7 @@
 //! cause and cure, never a zero.
 
 mod error;
+mod generations;
 mod layout;
 mod locks;
 mod nix_conf;
@@ -12,6 +13,9 @@ mod resolve;
 pub mod store;
 
 pub use error::{FactError, Kind, Result};
+pub use generations::{
+    BootDefault, Generation, GenerationId, Profile, Profiles, System, SystemLink,
+};
 pub use layout::{Layout, STORE_DIR};
 pub use locks::Locks;
 pub use nix_conf::{NixConf, UidRange};
