@@ -1,0 +1,177 @@
+//! A rule that was checked at load, and sets of rules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::expr::{Expr, Reach};
+use crate::template::Template;
+use crate::window::LOOKBACK_MS;
+use crate::{LoadError, RuleId};
+
+/// What a rule file's name ends in, when its directory is named.
+const SUFFIX: &str = ".rules.yaml";
+
+/// What the watchdog can do about an alert: the value of its rule's label `remedy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Remedy {
+    /// `gc`: free just enough of the store.
+    Gc,
+    /// `rollback`: undo the last deploy.
+    Rollback,
+}
+
+impl Remedy {
+    /// Every remedy there is.
+    pub const ALL: [Self; 2] = [Self::Gc, Self::Rollback];
+
+    /// The remedy as rule files write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gc => "gc",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
+impl std::fmt::Display for Remedy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Rule {
+    pub(crate) id: RuleId,
+    pub(crate) expr: Expr,
+    pub(crate) labels: BTreeMap<String, Template>,
+    pub(crate) kind: Kind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    Recording,
+    Alerting(Alerting),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Alerting {
+    pub(crate) hold_ms: i64,
+    pub(crate) keep_firing_ms: i64,
+    pub(crate) annotations: BTreeMap<String, Template>,
+    pub(crate) remedy: Option<Remedy>,
+}
+
+impl Rule {
+    pub(crate) fn reach(&self) -> Reach {
+        self.expr.reach()
+    }
+}
+
+/// The rules of one or more files, all of which can be evaluated.
+#[derive(Debug, Clone, Default)]
+pub struct RuleSet {
+    /// In the order of evaluation: files as loaded, then groups and rules as written.
+    rules: Vec<Rule>,
+}
+
+impl RuleSet {
+    /// Loads rule files; of a directory, every `*.rules.yaml` in name order.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is loaded twice, a directory has no rule file, or any rule is
+    /// outside of what can be evaluated: then no rule is loaded at all.
+    pub fn load(paths: &[PathBuf]) -> Result<Self, LoadError> {
+        let mut files = Vec::new();
+        for path in paths {
+            files.extend(files_of(path)?);
+        }
+        let mut seen = BTreeSet::new();
+        let mut set = Self::default();
+        for path in files {
+            let file = path.display().to_string();
+            let text = fs::read_to_string(&path).map_err(|source| LoadError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            if !seen.insert(path) {
+                return Err(LoadError::FileTwice { file });
+            }
+            set.rules.extend(Self::parse(&file, &text)?.rules);
+        }
+        Ok(set)
+    }
+
+    /// Reads the text of one rule file; `file` is its name in messages and in [`RuleId`].
+    ///
+    /// # Errors
+    /// If the text is no rule file, or any rule is outside of what can be evaluated.
+    pub fn parse(file: &str, text: &str) -> Result<Self, LoadError> {
+        crate::file::parse(file, text).map(|rules| Self { rules })
+    }
+
+    /// For how long samples must be kept so that every rule can be evaluated: the longest range
+    /// with its offset, and the five minutes that an instant selector looks back.
+    pub fn needed_window(&self) -> Duration {
+        let longest = self.rules.iter().map(|rule| {
+            let Reach { needed_ms, read_ms } = rule.reach();
+            needed_ms.saturating_add(LOOKBACK_MS).max(read_ms)
+        });
+        let longest = longest.max().unwrap_or(LOOKBACK_MS);
+        Duration::from_millis(u64::try_from(longest).unwrap_or_default())
+    }
+
+    /// Every alerting rule with the remedy that it asks for, in the order of evaluation.
+    pub fn alerting(&self) -> impl Iterator<Item = (&RuleId, Option<Remedy>)> {
+        self.rules.iter().filter_map(|rule| match &rule.kind {
+            Kind::Recording => None,
+            Kind::Alerting(alerting) => Some((&rule.id, alerting.remedy)),
+        })
+    }
+
+    /// How many rules there are, recording rules too.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there is no rule at all.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub(crate) fn into_rules(self) -> Vec<Rule> {
+        self.rules
+    }
+}
+
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let read_error = |source: io::Error| LoadError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    if !fs::metadata(path).map_err(read_error)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(read_error)? {
+        let entry = entry.map_err(read_error)?;
+        if entry.file_name().to_string_lossy().ends_with(SUFFIX) {
+            files.push(entry.path());
+        }
+    }
+    if files.is_empty() {
+        return Err(LoadError::NoRules {
+            path: path.to_owned(),
+        });
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,253 @@
+//! The samples of the last while, kept in memory.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::labels::Labels;
+use crate::millis;
+
+/// How far an instant selector looks back for a sample: Prometheus's `--query.lookback-delta`.
+pub(crate) const LOOKBACK_MS: i64 = 5 * 60 * 1000;
+
+/// The bits of the NaN that ends a series (`model/value/value.go`, Prometheus 3.5).
+const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
+
+/// One value of a series.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sample {
+    /// Milliseconds since the Unix epoch.
+    pub(crate) at_ms: i64,
+    pub(crate) value: f64,
+}
+
+impl Sample {
+    fn stale(at_ms: i64) -> Self {
+        Self {
+            at_ms,
+            value: f64::from_bits(STALE_BITS),
+        }
+    }
+
+    /// Whether this marks the end of its series. Any other NaN is a value.
+    pub(crate) fn is_stale(self) -> bool {
+        self.value.to_bits() == STALE_BITS
+    }
+}
+
+/// The samples of one series, oldest first.
+pub(crate) type Series = VecDeque<Sample>;
+
+/// Samples that cannot be taken into a [`Window`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Time went back, or stood still: the clock of the host was set.
+    #[error(
+        "cannot append samples of {at_ms} ms: the window already holds samples of {newest_ms} ms; \
+         the clock went back, clear the window and collect anew"
+    )]
+    OutOfOrder {
+        /// The time of the refused samples, in milliseconds since the Unix epoch.
+        at_ms: i64,
+        /// The newest time in the window, in milliseconds since the Unix epoch.
+        newest_ms: i64,
+    },
+    /// One scrape has the same series twice.
+    #[error("cannot append samples of {at_ms} ms: the series {series} is there twice")]
+    Duplicate {
+        /// The time of the refused samples, in milliseconds since the Unix epoch.
+        at_ms: i64,
+        /// The series, as PromQL writes it.
+        series: String,
+    },
+}
+
+/// The samples of the last `retention`, and what Prometheus's scrape loop would know of them.
+///
+/// Memory is bounded: samples older than `retention` are dropped at each scrape.
+#[derive(Debug, Clone)]
+pub struct Window {
+    retention_ms: i64,
+    /// By metric name, then by the whole label set.
+    metrics: BTreeMap<String, BTreeMap<Labels, Series>>,
+    /// The series of the last scrape: those that are marked stale once they are gone.
+    scraped: BTreeSet<Labels>,
+    newest_ms: Option<i64>,
+    /// The first scrape since the window was made or cleared.
+    first_ms: Option<i64>,
+}
+
+impl Window {
+    /// An empty window that keeps the samples of the last `retention`:
+    /// [`RuleSet::needed_window`](crate::RuleSet::needed_window) for a set of rules.
+    pub fn new(retention: Duration) -> Self {
+        Self {
+            retention_ms: millis(retention),
+            metrics: BTreeMap::new(),
+            scraped: BTreeSet::new(),
+            newest_ms: None,
+            first_ms: None,
+        }
+    }
+
+    /// Takes in all samples of one collection, made at `at_ms` (milliseconds since the Unix epoch).
+    ///
+    /// A series that the previous collection had and this one has not is marked stale, as
+    /// Prometheus does: it is gone at once, and not five minutes later.
+    ///
+    /// # Errors
+    /// If the window holds samples of that time or a later one, or if a series is there twice.
+    /// The window is then as it was.
+    pub fn append_scrape(
+        &mut self,
+        at_ms: i64,
+        samples: impl IntoIterator<Item = (Labels, f64)>,
+    ) -> Result<(), AppendError> {
+        self.must_be_newer(at_ms)?;
+        let mut scrape = BTreeMap::new();
+        for (labels, value) in samples {
+            if scrape.contains_key(&labels) {
+                return Err(AppendError::Duplicate {
+                    at_ms,
+                    series: labels.to_string(),
+                });
+            }
+            scrape.insert(labels, value);
+        }
+        let gone = self
+            .scraped
+            .iter()
+            .filter(|labels| !scrape.contains_key(*labels))
+            .cloned()
+            .collect::<Vec<_>>();
+        self.scraped = scrape.keys().cloned().collect();
+        for labels in gone {
+            self.push(labels, Sample::stale(at_ms));
+        }
+        for (labels, value) in scrape {
+            self.push(labels, Sample { at_ms, value });
+        }
+        self.first_ms.get_or_insert(at_ms);
+        self.newest_ms = Some(at_ms);
+        self.drop_older_than(at_ms.saturating_sub(self.retention_ms));
+        Ok(())
+    }
+
+    /// Marks every scraped series stale: the collection at `at_ms` failed as a whole.
+    ///
+    /// # Errors
+    /// If the window holds samples of that time or a later one.
+    pub fn mark_all_stale(&mut self, at_ms: i64) -> Result<(), AppendError> {
+        self.must_be_newer(at_ms)?;
+        for labels in std::mem::take(&mut self.scraped) {
+            self.push(labels, Sample::stale(at_ms));
+        }
+        self.newest_ms = Some(at_ms);
+        Ok(())
+    }
+
+    /// Forgets every sample, as after a start.
+    pub fn clear(&mut self) {
+        *self = Self {
+            retention_ms: self.retention_ms,
+            ..Self::new(Duration::ZERO)
+        };
+    }
+
+    /// The time of the newest scrape, in milliseconds since the Unix epoch.
+    pub fn newest_ms(&self) -> Option<i64> {
+        self.newest_ms
+    }
+
+    /// How many samples are held, over all series.
+    pub fn sample_count(&self) -> usize {
+        let series = self.metrics.values().flat_map(BTreeMap::values);
+        series.map(Series::len).sum()
+    }
+
+    /// Whether everything that was to be collected since `since_ms` can be in the window.
+    pub(crate) fn covers(&self, since_ms: i64) -> bool {
+        self.since_ms().is_some_and(|first| first <= since_ms)
+    }
+
+    /// From when on samples are held without a cut, in milliseconds since the Unix epoch.
+    pub(crate) fn since_ms(&self) -> Option<i64> {
+        let cut = self.newest_ms?.saturating_sub(self.retention_ms);
+        self.first_ms.map(|first| first.max(cut))
+    }
+
+    /// Every series of that name, or of any name.
+    pub(crate) fn series(&self, name: Option<&str>) -> impl Iterator<Item = (&Labels, &Series)> {
+        let named = name.and_then(|name| self.metrics.get(name));
+        let any = name.is_none().then(|| self.metrics.values().flatten());
+        named.into_iter().flatten().chain(any.into_iter().flatten())
+    }
+
+    /// Takes in the result of a recording rule; `before` is what it recorded the last time.
+    pub(crate) fn append_recorded(
+        &mut self,
+        at_ms: i64,
+        before: &BTreeSet<Labels>,
+        recorded: &BTreeMap<Labels, f64>,
+    ) -> Result<(), AppendError> {
+        let gone = before
+            .iter()
+            .filter(|labels| !recorded.contains_key(*labels))
+            .map(|labels| (labels, Sample::stale(at_ms)));
+        let there = recorded.iter().map(|(labels, value)| {
+            (
+                labels,
+                Sample {
+                    at_ms,
+                    value: *value,
+                },
+            )
+        });
+        let all = gone.chain(there).collect::<Vec<_>>();
+        for (labels, _) in &all {
+            if let Some(newest_ms) = self.newest_of(labels).filter(|newest| *newest >= at_ms) {
+                return Err(AppendError::OutOfOrder { at_ms, newest_ms });
+            }
+        }
+        for (labels, sample) in all {
+            self.push(labels.clone(), sample);
+        }
+        Ok(())
+    }
+
+    fn newest_of(&self, labels: &Labels) -> Option<i64> {
+        let series = self.metrics.get(labels.name())?.get(labels)?;
+        series.back().map(|sample| sample.at_ms)
+    }
+
+    fn must_be_newer(&self, at_ms: i64) -> Result<(), AppendError> {
+        match self.newest_ms {
+            Some(newest_ms) if newest_ms >= at_ms => {
+                Err(AppendError::OutOfOrder { at_ms, newest_ms })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn push(&mut self, labels: Labels, sample: Sample) {
+        let metric = self.metrics.entry(labels.name().to_owned()).or_default();
+        metric.entry(labels).or_default().push_back(sample);
+    }
+
+    fn drop_older_than(&mut self, oldest_ms: i64) {
+        for metric in self.metrics.values_mut() {
+            for series in metric.values_mut() {
+                while series
+                    .front()
+                    .is_some_and(|sample| sample.at_ms < oldest_ms)
+                {
+                    series.pop_front();
+                }
+            }
+            metric.retain(|_, series| !series.is_empty());
+        }
+        self.metrics.retain(|_, metric| !metric.is_empty());
+    }
+}
+
+#[cfg(test)]
+mod tests;
