@@ -4,6 +4,7 @@
 //! host, a chroot store and a fixture tree. A fact that cannot be read is an error with path,
 //! cause and cure, never a zero.
 
+mod build_users;
 mod error;
 mod generations;
 mod layout;
@@ -12,6 +13,7 @@ mod nix_conf;
 mod resolve;
 pub mod store;
 
+pub use build_users::{ActiveBuild, BuildUsers, Builds, Holder};
 pub use error::{FactError, Kind, Result};
 pub use generations::{
     BootDefault, Generation, GenerationId, Profile, Profiles, System, SystemLink,
