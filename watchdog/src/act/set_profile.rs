@@ -1,0 +1,184 @@
+//! The verb that points a profile at one of its generations, as
+//! `nix-env --profile PROFILE --switch-generation N` does.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use snowguard_host::FactError;
+
+use crate::rollback::facts::GenerationId;
+
+const POLL: Duration = Duration::from_millis(50);
+const ATTEMPT: &str = "set the system profile";
+
+/// Points a profile at one of its generations.
+#[derive(Debug, Clone)]
+pub struct SetProfile {
+    /// The profile link as this process finds it, `…/nix/var/nix/profiles/system`.
+    pub profile: PathBuf,
+    /// How long to wait for Nix to let go of the profile.
+    pub lock_deadline: Duration,
+}
+
+impl SetProfile {
+    /// What it would do, for observe mode.
+    pub fn describe(&self, target: &GenerationId) -> String {
+        format!(
+            "would point {:?} at generation {} ({:?})",
+            self.profile, target.number, target.store_path
+        )
+    }
+
+    /// Points the profile at the target, under the lock that Nix takes for it. Done again, it
+    /// does nothing. `from` is the number that the profile is expected at.
+    ///
+    /// # Errors
+    /// The lock is held for too long; the link of the target is gone or is another generation
+    /// by now; the profile points to neither `from` nor the target, so that somebody else
+    /// deploys; or the operating system refuses. The profile is then as it was.
+    pub fn run(&self, target: &GenerationId, from: Option<u64>) -> Result<(), FactError> {
+        let link_name = self.link_name(target.number)?;
+        let lock = ProfileLock::take(&self.profile, self.lock_deadline)?;
+        let outcome = self.set(target, from, &link_name);
+        lock.release();
+        outcome
+    }
+
+    fn link_name(&self, number: u64) -> Result<PathBuf, FactError> {
+        let mut name = self
+            .profile
+            .file_name()
+            .map(ToOwned::to_owned)
+            .ok_or_else(|| {
+                FactError::malformed(ATTEMPT, &self.profile, "it has no file name", "")
+            })?;
+        name.push(format!("-{number}-link"));
+        Ok(PathBuf::from(name))
+    }
+
+    fn set(&self, target: &GenerationId, from: Option<u64>, link: &Path) -> Result<(), FactError> {
+        let beside = self.profile.with_file_name(link);
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |cause: io::Error| FactError::io(ATTEMPT, path, &cause, "")
+        };
+        let meta = fs::symlink_metadata(&beside).map_err(failed(&beside))?;
+        let points_to = fs::read_link(&beside).map_err(failed(&beside))?;
+        let linked_at_ms = meta.mtime().saturating_mul(1000) + meta.mtime_nsec() / 1_000_000;
+        if points_to != Path::new(&target.store_path) || linked_at_ms != target.linked_at_ms {
+            return Err(FactError::malformed(
+                ATTEMPT,
+                beside,
+                format!("it is another generation than the one chosen, pointing to {points_to:?}"),
+                "look at the generations, then release the remedy",
+            ));
+        }
+        let current = match fs::read_link(&self.profile) {
+            Ok(current) => Some(current),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+            Err(cause) => return Err(failed(&self.profile)(cause)),
+        };
+        if current.as_deref() == Some(link) {
+            return Ok(());
+        }
+        let expected = from.map(|number| self.link_name(number)).transpose()?;
+        let at = current.as_ref().and_then(|path| path.file_name());
+        if at != expected.as_ref().map(|path| path.as_os_str()) {
+            return Err(FactError::malformed(
+                ATTEMPT,
+                &self.profile,
+                format!("it points to {current:?} by now, so somebody else deploys"),
+                "let that deploy come to its end",
+            ));
+        }
+        // As `replaceSymlink` of Nix (src/libutil/file-system.cc, 2.26): a link beside, renamed.
+        let temporary = self.profile.with_file_name(format!(
+            "{}.snowguard-{}",
+            link.display(),
+            std::process::id()
+        ));
+        match fs::remove_file(&temporary) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
+                return Err(failed(&temporary)(cause));
+            }
+            _ => {}
+        }
+        symlink(link, &temporary).map_err(failed(&temporary))?;
+        if let Err(cause) = fs::rename(&temporary, &self.profile) {
+            // The rename failed and is reported; a link left behind harms nobody.
+            let _ = fs::remove_file(&temporary);
+            return Err(failed(&self.profile)(cause));
+        }
+        // A power cut must not find the switch done and the profile unset.
+        if let Some(directory) = self.profile.parent() {
+            let sync = File::open(directory).and_then(|directory| directory.sync_all());
+            sync.map_err(failed(directory))?;
+        }
+        Ok(())
+    }
+}
+
+/// The lock that Nix takes on a profile (`lockProfile` in src/libstore/profiles.cc, 2.26): the
+/// file `PROFILE.lock`, locked by flock, unlinked when released.
+struct ProfileLock {
+    path: PathBuf,
+    file: File,
+}
+
+impl ProfileLock {
+    fn take(profile: &Path, deadline: Duration) -> Result<Self, FactError> {
+        let mut path = profile.as_os_str().to_owned();
+        path.push(".lock");
+        let path = PathBuf::from(path);
+        let failed = |cause: &io::Error| {
+            FactError::io("lock the system profile", &path, cause, "run as root")
+        };
+        let begun = Instant::now();
+        loop {
+            let mut options = OpenOptions::new();
+            options.read(true).write(true).create(true).mode(0o600);
+            let file = options.open(&path).map_err(|cause| failed(&cause))?;
+            match file.try_lock() {
+                Ok(()) => {
+                    // Who unlinks a lock writes into it, so that who waited knows to begin again
+                    // (`PathLocks::lockPaths` in src/libstore/pathlocks.cc).
+                    let meta = file.metadata().map_err(|cause| failed(&cause))?;
+                    if meta.len() == 0 {
+                        return Ok(Self { path, file });
+                    }
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if begun.elapsed() >= deadline {
+                        return Err(FactError::new(
+                            snowguard_host::Kind::Busy,
+                            "lock the system profile",
+                            path,
+                            format!("it was held for {}s", deadline.as_secs()),
+                            "see which nix-env holds it",
+                        ));
+                    }
+                    thread::sleep(POLL);
+                }
+                Err(TryLockError::Error(cause)) => return Err(failed(&cause)),
+            }
+        }
+    }
+
+    fn release(mut self) {
+        // Token and unlinking as in `deleteLockFile`, but the token first: on a full disk it
+        // cannot be written, and a lock without token must keep its name, or one who waits for
+        // it and one who makes it anew would both hold "the" lock.
+        if self.file.write_all(b"d").is_ok() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

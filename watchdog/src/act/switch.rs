@@ -1,0 +1,209 @@
+//! The verb that switches to a system: `TARGET/bin/switch-to-configuration switch`.
+//!
+//! A switch may restart or stop the watchdog's own unit, so it never runs inside it. With
+//! systemd it is the transient unit that `nixos-rebuild` uses, whose fixed name also keeps two
+//! switches apart; without systemd it is a process group of its own. Either goes on when the
+//! watchdog dies.
+
+use std::{
+    fmt,
+    fs::OpenOptions,
+    os::unix::process::{CommandExt, ExitStatusExt},
+    path::PathBuf,
+    process::{Command, ExitStatus, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use snowguard_host::FactError;
+
+mod unit;
+
+pub use unit::Systemd;
+
+const POLL: Duration = Duration::from_millis(100);
+const ATTEMPT: &str = "switch to a system";
+/// What a switch finds programs by; NixOS first, then any other distribution.
+const SEARCH_PATH: &str = "/run/current-system/sw/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Switches to a system.
+#[derive(Debug, Clone)]
+pub struct Switch {
+    /// How the switch is started.
+    pub way: Way,
+    /// How long it may take. Longer, and it is reported, but left to itself: half a switch is
+    /// worse than a slow one.
+    pub deadline: Duration,
+    /// Where what it says is appended to; nowhere if `None`. systemd keeps it in its journal.
+    pub log: Option<PathBuf>,
+}
+
+/// How a switch is started.
+#[derive(Debug, Clone)]
+pub enum Way {
+    /// As a transient unit of the running systemd.
+    Systemd(Systemd),
+    /// As a child in a process group of its own.
+    Child,
+    /// As a child chrooted into another root.
+    Chroot {
+        /// The program `chroot`, an absolute path.
+        program: PathBuf,
+        /// The root.
+        root: PathBuf,
+    },
+}
+
+/// How a switch ended. The codes are those of `switch-to-configuration-ng` (nixpkgs, 2025) and of
+/// the Perl program before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SwitchEnd {
+    /// 0: all is well.
+    Switched,
+    /// 4: the system was switched, and some unit failed then or has failed since.
+    UnitsFailed,
+    /// 11: another switch holds the lock, nothing was done.
+    LockHeld,
+    /// 1: usage, a pre-switch check or the boot loader; nothing was activated.
+    Rejected,
+    /// 2: the activation script failed.
+    ActivationFailed,
+    /// 100: the init interface differs, nothing was activated.
+    InitInterface,
+    /// Any other code.
+    Other(i32),
+    /// It was ended by a signal.
+    Killed(i32),
+    /// It still runs after the deadline.
+    Unfinished,
+}
+
+impl SwitchEnd {
+    /// What an exit code means.
+    pub const fn from_code(code: i32) -> Self {
+        match code {
+            0 => Self::Switched,
+            1 => Self::Rejected,
+            2 => Self::ActivationFailed,
+            4 => Self::UnitsFailed,
+            11 => Self::LockHeld,
+            100 => Self::InitInterface,
+            other => Self::Other(other),
+        }
+    }
+
+    fn from_status(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Self::from_code(code),
+            (None, signal) => Self::Killed(signal.unwrap_or(0)),
+        }
+    }
+
+    /// True if the target may run now. Whether it does, and how well, is for the verification.
+    pub const fn has_switched(self) -> bool {
+        matches!(self, Self::Switched | Self::UnitsFailed)
+    }
+
+    /// True if nothing was done and the next tick may try again.
+    pub const fn is_to_be_tried_again(self) -> bool {
+        matches!(self, Self::LockHeld)
+    }
+
+    /// The reason of the record that tells of it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Switched => "switched",
+            Self::UnitsFailed => "units_failed",
+            Self::LockHeld => "lock_held",
+            Self::Rejected => "switch_rejected",
+            Self::ActivationFailed => "activation_failed",
+            Self::InitInterface => "needs_reboot",
+            Self::Other(_) => "switch_failed",
+            Self::Killed(_) => "switch_killed",
+            Self::Unfinished => "switch_unfinished",
+        }
+    }
+}
+
+impl fmt::Display for SwitchEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Switched => f.write_str("succeeded"),
+            Self::UnitsFailed => f.write_str("was done, but some unit failed (exit code 4)"),
+            Self::LockHeld => f.write_str("waits for another switch to end (exit code 11)"),
+            Self::Rejected => {
+                f.write_str("was rejected by a check or the boot loader (exit code 1)")
+            }
+            Self::ActivationFailed => f.write_str("failed in the activation script (exit code 2)"),
+            Self::InitInterface => f.write_str("needs a reboot (exit code 100)"),
+            Self::Other(code) => write!(f, "failed with exit code {code}"),
+            Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
+            Self::Unfinished => f.write_str("did not end in time and was left running"),
+        }
+    }
+}
+
+impl Switch {
+    /// What it would do, for observe mode.
+    pub fn describe(&self, target: &str) -> String {
+        let run = format!("would run {} switch", script(target));
+        match &self.way {
+            Way::Systemd(_) => format!("{run} in the unit {}", unit::NAME),
+            Way::Child => run,
+            Way::Chroot { root, .. } => format!("{run} under the root {root:?}"),
+        }
+    }
+
+    /// Switches to the system of a store path, as the host itself names it. `incident` names this
+    /// switch: with systemd, one that was begun before a restart of ours is found by it and not
+    /// begun again. Without, it is begun again, which a switch bears.
+    ///
+    /// # Errors
+    /// The switch could not be started, so that nothing was done.
+    pub fn run(&self, target: &str, incident: &str) -> Result<SwitchEnd, FactError> {
+        let script = script(target);
+        let (mut command, program) = match &self.way {
+            Way::Systemd(systemd) => return systemd.switch(&script, incident, self.deadline),
+            Way::Child => (Command::new(&script), PathBuf::from(&script)),
+            Way::Chroot { program, root } => {
+                let mut command = Command::new(program);
+                command.arg(root).arg(&script);
+                (command, program.clone())
+            }
+        };
+        let failed = |path: &PathBuf, cause: &std::io::Error| {
+            FactError::io(ATTEMPT, path, cause, "run as root on the host itself")
+        };
+        command.arg("switch").env_clear().env("PATH", SEARCH_PATH);
+        command
+            .current_dir("/")
+            .process_group(0)
+            .stdin(Stdio::null());
+        // A pipe would break, and kill the switch, with the end of this process.
+        match &self.log {
+            None => command.stdout(Stdio::null()).stderr(Stdio::null()),
+            Some(path) => {
+                let log = OpenOptions::new().create(true).append(true).open(path);
+                let log = log.map_err(|cause| failed(path, &cause))?;
+                let copy = log.try_clone().map_err(|cause| failed(path, &cause))?;
+                command.stdout(log).stderr(copy)
+            }
+        };
+        let mut child = command.spawn().map_err(|cause| failed(&program, &cause))?;
+        let begun = Instant::now();
+        loop {
+            match child.try_wait().map_err(|cause| failed(&program, &cause))? {
+                Some(status) => return Ok(SwitchEnd::from_status(status)),
+                None if begun.elapsed() >= self.deadline => return Ok(SwitchEnd::Unfinished),
+                None => thread::sleep(POLL),
+            }
+        }
+    }
+}
+
+fn script(target: &str) -> String {
+    format!("{target}/bin/switch-to-configuration")
+}
+
+#[cfg(test)]
+mod tests;

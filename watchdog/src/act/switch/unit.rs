@@ -1,0 +1,219 @@
+//! A switch as the transient unit `nixos-rebuild-switch-to-configuration`.
+
+use std::{
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use snowguard_host::{FactError, Kind};
+
+use super::{ATTEMPT, SEARCH_PATH, SwitchEnd};
+
+/// The unit that `nixos-rebuild` switches in. systemd refuses a second one of the same name, which
+/// keeps a human's switch and ours apart.
+pub(super) const NAME: &str = "nixos-rebuild-switch-to-configuration.service";
+const POLL: Duration = Duration::from_millis(500);
+
+/// The programs that talk to systemd, as absolute paths.
+#[derive(Debug, Clone)]
+pub struct Systemd {
+    /// `systemd-run`.
+    pub systemd_run: PathBuf,
+    /// `systemctl`.
+    pub systemctl: PathBuf,
+}
+
+/// What `systemctl show` says of the unit.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// There is none.
+    None,
+    /// Somebody else switches.
+    Foreign,
+    /// One that has ended and was not cleared away holds the name.
+    Stale,
+    /// Ours, still running.
+    Running,
+    /// Ours, ended so.
+    Ended(SwitchEnd),
+}
+
+impl Systemd {
+    pub(super) fn switch(
+        &self,
+        script: &str,
+        incident: &str,
+        deadline: Duration,
+    ) -> Result<SwitchEnd, FactError> {
+        let description = format!("Snowguard {incident}");
+        match self.look(&description)? {
+            Seen::None => self.start(script, &description)?,
+            Seen::Stale => {
+                self.forget();
+                self.start(script, &description)?;
+            }
+            Seen::Foreign => return Ok(SwitchEnd::LockHeld),
+            Seen::Running | Seen::Ended(_) => {}
+        }
+        let begun = Instant::now();
+        loop {
+            match self.look(&description)? {
+                Seen::Ended(end) => {
+                    self.forget();
+                    return Ok(end);
+                }
+                Seen::Running if begun.elapsed() >= deadline => return Ok(SwitchEnd::Unfinished),
+                Seen::Running => thread::sleep(POLL),
+                // Somebody stopped it or took its name: how it ended is not known, and to begin
+                // again is what the switch is made for.
+                Seen::None | Seen::Foreign | Seen::Stale => return Ok(SwitchEnd::LockHeld),
+            }
+        }
+    }
+
+    fn start(&self, script: &str, description: &str) -> Result<(), FactError> {
+        let mut command = Command::new(&self.systemd_run);
+        // `nixos-rebuild` adds --pipe and --collect. A pipe would break with our end, and a
+        // collected unit would take with it how the switch ended. RemainAfterExit keeps a unit
+        // that succeeded until it is stopped; one that failed stays by itself.
+        command.args([
+            "--no-ask-password",
+            "--quiet",
+            "--service-type=exec",
+            "--property=RemainAfterExit=yes",
+        ]);
+        command.arg(format!("--unit={NAME}"));
+        command.arg(format!("--description={description}"));
+        command.arg(format!("--setenv=PATH={SEARCH_PATH}"));
+        command.arg("--").arg(script).arg("switch");
+        let output = self.output(command, &self.systemd_run)?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Err(FactError::new(
+            Kind::Io,
+            ATTEMPT,
+            &self.systemd_run,
+            format!("{}: {}", output.status, said.trim()),
+            "see `systemctl status nixos-rebuild-switch-to-configuration`",
+        ))
+    }
+
+    fn look(&self, description: &str) -> Result<Seen, FactError> {
+        let mut command = Command::new(&self.systemctl);
+        command.args(["show", NAME]);
+        command.arg(
+            "--property=LoadState,ActiveState,SubState,Description,ExecMainCode,ExecMainStatus",
+        );
+        let output = self.output(command, &self.systemctl)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        parse(&text, description).ok_or_else(|| {
+            FactError::malformed(
+                "read how the switch stands",
+                &self.systemctl,
+                format!("{}, {text:?}", output.status),
+                "see `systemctl status nixos-rebuild-switch-to-configuration`",
+            )
+        })
+    }
+
+    /// Lets the name go for the next switch. What cannot be let go only makes that one wait.
+    fn forget(&self) {
+        for verb in ["stop", "reset-failed"] {
+            let mut command = Command::new(&self.systemctl);
+            command.args([verb, NAME]);
+            let _ = self.output(command, &self.systemctl);
+        }
+    }
+
+    fn output(&self, mut command: Command, program: &PathBuf) -> Result<Output, FactError> {
+        command.env_clear().current_dir("/").stdin(Stdio::null());
+        let output = command.output();
+        output.map_err(|cause| FactError::io(ATTEMPT, program, &cause, "run as root"))
+    }
+}
+
+fn parse(text: &str, description: &str) -> Option<Seen> {
+    let value = |key: &str| {
+        let mut values = text.lines().filter_map(|line| line.split_once('='));
+        values
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    };
+    if value("LoadState")? == "not-found" {
+        return Some(Seen::None);
+    }
+    let (active, sub) = (value("ActiveState")?, value("SubState")?);
+    let ours = value("Description")? == description;
+    Some(match (ours, active, sub) {
+        (false, "inactive", _) => Seen::None,
+        (false, "failed", _) | (false, "active", "exited") => Seen::Stale,
+        (false, _, _) => Seen::Foreign,
+        (true, "active", "exited") | (true, "failed" | "inactive", _) => {
+            let status = value("ExecMainStatus")?.parse().ok()?;
+            // `si_code` of waitid(2): CLD_EXITED is 1, CLD_KILLED 2, CLD_DUMPED 3.
+            Seen::Ended(match value("ExecMainCode")? {
+                "1" => SwitchEnd::from_code(status),
+                _ => SwitchEnd::Killed(status),
+            })
+        }
+        (true, _, _) => Seen::Running,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(active: &str, sub: &str, description: &str, code: u8, status: u8) -> String {
+        format!(
+            "ExecMainCode={code}\nExecMainStatus={status}\nDescription={description}\n\
+             LoadState=loaded\nActiveState={active}\nSubState={sub}\n"
+        )
+    }
+
+    #[test]
+    fn the_end_of_a_switch_is_told_from_a_switch_of_somebody_else() {
+        let ours = "Snowguard rollback-1";
+        let none = "LoadState=not-found\nActiveState=inactive\nSubState=dead\nDescription=x\n";
+        assert_eq!(parse(none, ours), Some(Seen::None));
+        for (text, seen) in [
+            (show("activating", "start", ours, 0, 0), Seen::Running),
+            (show("active", "running", ours, 0, 0), Seen::Running),
+            (
+                show("active", "exited", ours, 1, 0),
+                Seen::Ended(SwitchEnd::Switched),
+            ),
+            (
+                show("failed", "failed", ours, 1, 4),
+                Seen::Ended(SwitchEnd::UnitsFailed),
+            ),
+            (
+                show("failed", "failed", ours, 1, 11),
+                Seen::Ended(SwitchEnd::LockHeld),
+            ),
+            (
+                show("failed", "failed", ours, 2, 9),
+                Seen::Ended(SwitchEnd::Killed(9)),
+            ),
+            (
+                show("active", "running", "/nix/store/x switch", 0, 0),
+                Seen::Foreign,
+            ),
+            (
+                show("failed", "failed", "Snowguard rollback-0", 1, 4),
+                Seen::Stale,
+            ),
+            (
+                show("active", "exited", "Snowguard rollback-0", 1, 0),
+                Seen::Stale,
+            ),
+        ] {
+            assert_eq!(parse(&text, ours), Some(seen), "{text}");
+        }
+        assert_eq!(parse("", ours), None);
+    }
+}

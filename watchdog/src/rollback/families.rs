@@ -1,0 +1,105 @@
+//! What the rollback remedy and the probes show as samples.
+
+use snowguard_exporter::sample::{Family, Kind};
+
+use super::{machine::Machine, state::State};
+use crate::{probe::ProbeResult, record::Remedy};
+
+/// All families of the remedy and of the probes of the last tick.
+pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
+    let state = Family::of(
+        Kind::Gauge,
+        "snowguard_rollback_state",
+        "1 for the state that the rollback remedy is in, 0 for all others",
+    );
+    let state = State::NAMES.iter().fold(state, |family, name| {
+        let here = machine.state().name() == *name;
+        family.with(vec![("state", (*name).to_owned())], truth(here))
+    });
+    let probe = |family: Family, value: fn(&ProbeResult) -> f64| {
+        probes.iter().fold(family, |family, result| {
+            family.with(vec![("probe", result.name.clone())], value(result))
+        })
+    };
+    vec![
+        probe(
+            Family::of(
+                Kind::Gauge,
+                "snowguard_probe_success",
+                "0 if the probe failed as many times in a row as it takes to count, else 1",
+            ),
+            |result| truth(result.ok),
+        ),
+        probe(
+            Family::of(
+                Kind::Gauge,
+                "snowguard_probe_duration_seconds",
+                "How long the last run of the probe took",
+            ),
+            |result| result.duration.as_secs_f64(),
+        ),
+        Family::gauge(
+            "snowguard_trial_active",
+            "1 while a newly activated system is on trial, which is when the rollback remedy is armed",
+            truth(machine.on_trial()),
+        ),
+        state,
+        Family::of(
+            Kind::Gauge,
+            "snowguard_remedy_latched",
+            "1 if the remedy failed and does nothing more until it is released",
+        )
+        .with(
+            vec![("remedy", Remedy::Rollback.name().to_owned())],
+            truth(machine.latched()),
+        ),
+        Family::gauge(
+            "snowguard_rollback_good_generations",
+            "System generations that were healthy for their soak and are known good",
+            count(machine.good().len()),
+        ),
+        Family::gauge(
+            "snowguard_rollback_denied_closures",
+            "System closures that were rolled back from",
+            count(machine.denied().len()),
+        ),
+    ]
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+fn count(value: usize) -> f64 {
+    f64::from(u32::try_from(value).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_that_failed_once_of_two_times_still_counts_as_well() {
+        let result = |name: &str, ok, passed| ProbeResult {
+            name: name.to_owned(),
+            ok,
+            passed,
+            detail: String::new(),
+            duration: Duration::from_millis(250),
+        };
+        let probes = [result("once", true, false), result("twice", false, false)];
+        let families = families(&Machine::default(), &probes);
+        let values = |name: &str| -> Vec<f64> {
+            let family = families.iter().find(|family| family.name == name);
+            let samples = &family.expect("family").samples;
+            samples.iter().map(|sample| sample.value).collect()
+        };
+        assert_eq!(values("snowguard_probe_success"), [1.0, 0.0]);
+        assert_eq!(values("snowguard_probe_duration_seconds"), [0.25, 0.25]);
+        assert_eq!(values("snowguard_trial_active"), [0.0]);
+        let states = values("snowguard_rollback_state");
+        assert_eq!((states.len(), states.iter().sum::<f64>()), (9, 1.0));
+    }
+}

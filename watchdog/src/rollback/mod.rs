@@ -1,0 +1,19 @@
+//! The rollback remedy: a deploy that broke the host is undone, once.
+//!
+//! [`machine`] is the state machine, pure and persisted; [`target`] chooses what to go back to;
+//! [`run`] carries a rollback out, resumably; [`reboot`] says which rollback needs a reboot;
+//! [`families`] shows it all as samples.
+
+pub mod decision;
+pub mod facts;
+pub mod families;
+pub mod machine;
+pub mod policy;
+pub mod reboot;
+pub mod run;
+mod soak;
+pub mod state;
+pub mod target;
+
+#[cfg(test)]
+mod simulation;

@@ -1,0 +1,44 @@
+//! The limits that the rollback remedy keeps.
+
+use std::time::Duration;
+
+use crate::record::Mode;
+
+/// The limits that the rollback remedy keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether it may act.
+    pub mode: Mode,
+    /// How long a new system must be seen healthy before it is known good.
+    pub soak: Duration,
+    /// How long the target must be seen healthy before a rollback counts as done.
+    pub verify_soak: Duration,
+    /// How long the target may take to become healthy. After that the rollback has failed.
+    pub verify_window: Duration,
+    /// A pause between two looks longer than this is time not seen, and counts for no soak.
+    pub max_gap: Duration,
+    /// A profile link made at most this long before the new system was seen running marks the
+    /// beginning of its activation. Units are stopped before the running system changes, so
+    /// that a failure in between is the deploy's own.
+    pub activation: Duration,
+    /// How long a deploy made on top of a failing one has to cure what it found.
+    pub cure: Duration,
+    /// How many times a step of a rollback is begun before it is given up: by a kill in
+    /// mid-step, or because another switch holds the lock.
+    pub max_attempts: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            mode: Mode::Observe,
+            soak: Duration::from_secs(600),
+            verify_soak: Duration::from_secs(30),
+            verify_window: Duration::from_secs(180),
+            max_gap: Duration::from_secs(120),
+            activation: Duration::from_secs(300),
+            cure: Duration::from_secs(120),
+            max_attempts: 40,
+        }
+    }
+}

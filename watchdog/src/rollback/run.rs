@@ -1,0 +1,180 @@
+//! Carries a rollback out: state on disk first, then the act, then the state again. Killed
+//! between any two of these, it goes on where it was.
+
+use super::{
+    decision::Decision,
+    facts::{Facts, GenerationId},
+    machine::{Act, Event, Machine},
+    policy::Policy,
+    state::{Bad, State},
+};
+use crate::{
+    act::{
+        set_profile::SetProfile,
+        switch::{Switch, SwitchEnd},
+    },
+    record::{Mode, Record, Recorder, Remedy, Step},
+};
+
+/// The effects of a rollback. The host is one; tests have others.
+pub trait Verbs {
+    /// Points the profile at the target.
+    ///
+    /// # Errors
+    /// Why it does not point there now.
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String>;
+
+    /// Switches to the target.
+    ///
+    /// # Errors
+    /// Why the switch could not even begin.
+    fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String>;
+
+    /// What an act would do, one sentence that begins with "would".
+    fn describe(&self, act: &Act) -> String;
+}
+
+/// The verbs of [`crate::act`] on one host.
+#[derive(Debug, Clone)]
+pub struct HostVerbs {
+    /// Sets the profile.
+    pub profile: SetProfile,
+    /// Switches.
+    pub switch: Switch,
+}
+
+impl Verbs for HostVerbs {
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
+        self.profile.run(target, from).map_err(|e| e.to_string())
+    }
+
+    fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {
+        let end = self.switch.run(&target.store_path, incident);
+        end.map_err(|e| e.to_string())
+    }
+
+    fn describe(&self, act: &Act) -> String {
+        match act {
+            Act::SetProfile { target, .. } => self.profile.describe(target),
+            Act::Switch { target, .. } => self.switch.describe(&target.store_path),
+        }
+    }
+}
+
+/// What a tick needs beside the machine and the facts.
+pub struct Hands<'a> {
+    /// The effects.
+    pub verbs: &'a mut dyn Verbs,
+    /// Keeps the machine on disk, atomically. The error says why it could not.
+    pub persist: &'a mut dyn FnMut(&Machine) -> Result<(), String>,
+    /// Keeps the records.
+    pub recorder: &'a mut dyn Recorder,
+}
+
+/// One tick of the remedy: looks, decides, and acts as far as it can without waiting for the
+/// next tick. Returns the machine that is on disk.
+///
+/// What cannot be kept on disk is not done: the machine returned is then the one before.
+pub fn tick(
+    machine: Machine,
+    facts: Facts<'_>,
+    policy: &Policy,
+    now_ms: i64,
+    hands: &mut Hands<'_>,
+) -> Machine {
+    let log = Log {
+        mode: policy.mode,
+        now_ms,
+    };
+    let (seen, mut decisions) = machine.clone().step(Event::Seen(facts), policy, now_ms);
+    if let Some(bad) = would_begin(&machine, &seen) {
+        let would = seen.would_act(facts.system);
+        decisions.extend(would.iter().map(|act| {
+            let message = hands.verbs.describe(act);
+            Decision::about(bad, Step::Act, act.would(), message, Some(act.target()))
+        }));
+    }
+    let Some(mut machine) = log.keep(&machine, seen, decisions, hands) else {
+        return machine;
+    };
+    // Blind means that nobody can say who else deploys right now.
+    while facts.system.is_some() {
+        let (begun, act, decisions) = machine.clone().begin_act(policy);
+        match log.keep(&machine, begun, decisions, hands) {
+            Some(begun) => machine = begun,
+            None => break,
+        }
+        let Some(act) = act else { break };
+        let (next, decisions) = match &act {
+            Act::SetProfile { target, from } => {
+                let outcome = hands.verbs.set_profile(target, *from);
+                let event = Event::ProfileSet(outcome.as_ref().copied().map_err(String::as_str));
+                machine.clone().step(event, policy, now_ms)
+            }
+            Act::Switch { target, incident } => {
+                let outcome = hands.verbs.switch(target, incident);
+                let event = Event::Switched(outcome.as_ref().copied().map_err(String::as_str));
+                machine.clone().step(event, policy, now_ms)
+            }
+        };
+        let goes_on = next != machine;
+        match log.keep(&machine, next, decisions, hands) {
+            Some(next) => machine = next,
+            None => break,
+        }
+        if !goes_on {
+            break;
+        }
+    }
+    machine
+}
+
+/// The condemned deploy, if observe mode has just decided about it.
+fn would_begin<'a>(before: &Machine, after: &'a Machine) -> Option<&'a Bad> {
+    match (before.state(), after.state()) {
+        (State::Observed { .. }, _) => None,
+        (_, State::Observed { bad, .. }) => Some(bad),
+        _ => None,
+    }
+}
+
+struct Log {
+    mode: Mode,
+    now_ms: i64,
+}
+
+impl Log {
+    /// Keeps the new machine on disk if it differs there from the old one (a soak that goes on
+    /// does not), then records what was decided. `None` if it could not be kept.
+    fn keep(
+        &self,
+        old: &Machine,
+        new: Machine,
+        decisions: Vec<Decision>,
+        hands: &mut Hands<'_>,
+    ) -> Option<Machine> {
+        if !new.is_kept_as(old)
+            && let Err(why) = (hands.persist)(&new)
+        {
+            hands.recorder.record(Record {
+                at_ms: self.now_ms,
+                incident: format!("rollback-state-{}", self.now_ms),
+                remedy: Remedy::Rollback,
+                mode: self.mode,
+                step: Step::Refused,
+                reason: "state_not_kept".to_owned(),
+                message: format!("nothing is decided or done: {why}"),
+                facts: serde_json::Value::Null,
+            });
+            return None;
+        }
+        for decision in decisions {
+            let record = decision.into_record(self.mode, self.now_ms);
+            hands.recorder.record(record);
+        }
+        Some(new)
+    }
+}
+
+#[cfg(test)]
+mod tests;

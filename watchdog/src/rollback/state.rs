@@ -1,0 +1,199 @@
+//! The states of the rollback remedy, as data that survives a restart.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    facts::{Deploy, GenerationId},
+    soak::{Elapsed, Soak},
+};
+
+/// What was wrong before a deploy, and so is not the deploy's fault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// When the first deploy since the last good system began, milliseconds since the epoch. An
+    /// alert that was active before condemns nothing.
+    pub armed_since_ms: i64,
+    /// Probes that failed then and have failed ever since.
+    pub failing: BTreeSet<String>,
+}
+
+/// A deploy on trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// What is on trial.
+    pub deploy: Deploy,
+    /// When its activation began, milliseconds since the epoch.
+    pub since_ms: i64,
+    /// What was wrong before.
+    pub before: Before,
+    /// Healthy time so far. Not kept over a restart: the soak begins anew.
+    #[serde(skip)]
+    pub(super) soak: Option<Soak>,
+}
+
+/// A deploy that was condemned, and by what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bad {
+    /// The deploy.
+    pub deploy: Deploy,
+    /// When its activation began, milliseconds since the epoch.
+    pub since_ms: i64,
+    /// What was wrong before it.
+    pub before: Before,
+    /// The alert that condemned it.
+    pub alert: String,
+}
+
+impl Bad {
+    /// The name of the incident that all records of this deploy share.
+    pub fn incident(&self) -> String {
+        incident(self.since_ms)
+    }
+}
+
+/// The name of the incident of a deploy whose activation began then.
+pub(super) fn incident(since_ms: i64) -> String {
+    format!("rollback-{since_ms}")
+}
+
+/// How far the acts of a rollback have come. Each phase is on disk before its act begins, and
+/// each act can be begun again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The next act is to point the profile at the target.
+    Begun,
+    /// The profile points at the target; the next act is to switch to it.
+    ProfileSet,
+}
+
+/// Why the remedy gave up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// A stable word, the `reason` of the record.
+    pub reason: String,
+    /// One sentence for people.
+    pub why: String,
+}
+
+/// Where the remedy stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
+pub enum State {
+    /// No system was seen yet.
+    Unknown {},
+    /// The first system ever seen. It is taken as good after its soak, and can be condemned by
+    /// nothing, since nothing is known that would be better.
+    Adopting {
+        /// What runs.
+        deploy: Deploy,
+        /// Healthy time so far.
+        #[serde(skip)]
+        soak: Option<Soak>,
+    },
+    /// A known good system runs.
+    Settled {
+        /// What runs.
+        good: Deploy,
+    },
+    /// A new system runs and is watched. Only here the remedy is armed.
+    Trial(Trial),
+    /// The deploy is bad; no target could be chosen yet, because something could not be read.
+    Condemned {
+        /// What was condemned.
+        bad: Bad,
+        /// What could not be read.
+        waiting: String,
+    },
+    /// A rollback is being carried out.
+    RollingBack {
+        /// What is undone.
+        bad: Bad,
+        /// What is gone back to.
+        target: GenerationId,
+        /// Number of the generation that the profile pointed to when the rollback was decided.
+        from: Option<u64>,
+        /// How far it has come.
+        phase: Phase,
+        /// How many times an act was begun.
+        attempts: u32,
+    },
+    /// The target was switched to; the host is read again.
+    Verifying {
+        /// What was undone.
+        bad: Bad,
+        /// What should run now.
+        target: GenerationId,
+        /// Time in this state.
+        #[serde(skip)]
+        elapsed: Elapsed,
+        /// Healthy time so far.
+        #[serde(skip)]
+        soak: Option<Soak>,
+    },
+    /// Observe mode: everything was decided, nothing was done. Left by the next deploy only, so
+    /// that one bad deploy is told of once.
+    Observed {
+        /// What would have been undone.
+        bad: Bad,
+        /// What would have been gone back to; `None` if the rollback would have been refused.
+        target: Option<GenerationId>,
+    },
+    /// Latched: pages, and touches nothing more until it is released by hand.
+    Failed {
+        /// What was condemned.
+        bad: Bad,
+        /// What was chosen to go back to, if it came so far.
+        target: Option<GenerationId>,
+        /// Why it failed.
+        failure: Failure,
+    },
+}
+
+impl State {
+    /// The names of all states, as the label `state` carries them.
+    pub const NAMES: [&'static str; 9] = [
+        "unknown",
+        "adopting",
+        "settled",
+        "trial",
+        "condemned",
+        "rolling_back",
+        "verifying",
+        "observed",
+        "failed",
+    ];
+
+    /// The name of this state.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown {} => "unknown",
+            Self::Adopting { .. } => "adopting",
+            Self::Settled { .. } => "settled",
+            Self::Trial(_) => "trial",
+            Self::Condemned { .. } => "condemned",
+            Self::RollingBack { .. } => "rolling_back",
+            Self::Verifying { .. } => "verifying",
+            Self::Observed { .. } => "observed",
+            Self::Failed { .. } => "failed",
+        }
+    }
+}
+
+/// A closure that was condemned and rolled back from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// Its store path.
+    pub store_path: String,
+    /// When, milliseconds since the epoch.
+    pub at_ms: i64,
+    /// The alert that condemned it.
+    pub alert: String,
+}
