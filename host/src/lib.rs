@@ -10,6 +10,7 @@ mod generations;
 mod layout;
 mod locks;
 mod nix_conf;
+pub mod provenance;
 mod resolve;
 pub mod store;
 
