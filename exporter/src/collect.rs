@@ -1,0 +1,42 @@
+//! Collectors, and the registry that runs them: one collection is one snapshot of the host.
+//!
+//! No HTTP here: the watchdog collects its own samples through the same registry.
+
+mod context;
+mod error;
+mod names;
+mod registry;
+
+mod build_users;
+mod filesystem;
+mod generations;
+mod memory;
+mod store;
+mod substituters;
+mod system;
+mod watchdog;
+
+pub use context::Context;
+pub use error::CollectError;
+pub use names::{Name, Names};
+pub use registry::{Registry, Snapshot};
+
+pub(crate) use names::Switches;
+
+use crate::sample::Family;
+
+/// Something that turns one kind of facts into samples.
+pub trait Collector: Send {
+    /// The value of the label `collector`.
+    fn name(&self) -> &'static str;
+
+    /// Reads its facts once. A collector may keep what it needs from one collection to the next.
+    ///
+    /// # Errors
+    /// [`CollectError`] if a fact could not be read: the families that it belongs to are absent
+    /// from this snapshot, not zero.
+    fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError>;
+}
+
+#[cfg(test)]
+mod tests;

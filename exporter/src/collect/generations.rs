@@ -1,0 +1,97 @@
+//! Generations of every profile.
+
+use std::{os::unix::ffi::OsStrExt as _, path::Path};
+
+use super::{CollectError, Collector, Context, Name};
+use crate::sample::{Family, Kind, count, seconds};
+
+/// Stateless.
+#[derive(Debug)]
+pub(super) struct Generations;
+
+impl Collector for Generations {
+    fn name(&self) -> &'static str {
+        Name::Generations.as_str()
+    }
+
+    fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
+        let profiles = cx.profiles()?;
+        let mut generations = Family::of(
+            Kind::Gauge,
+            "nix_profile_generations",
+            "Generations of the profile, by its links",
+        );
+        let mut current = Family::of(
+            Kind::Gauge,
+            "nix_profile_current_generation",
+            "Number of the generation that the profile points at; absent if it points at none",
+        );
+        let mut current_created = Family::of(
+            Kind::Gauge,
+            "nix_profile_current_generation_created_timestamp_seconds",
+            "When the link of the profile's current generation was made, as seconds since 1970",
+        );
+        let mut oldest_created = Family::of(
+            Kind::Gauge,
+            "nix_profile_oldest_generation_created_timestamp_seconds",
+            "When the oldest of the links of the profile's generations was made, as seconds since 1970",
+        );
+        for profile in &profiles.profiles {
+            let label = || vec![("profile", label_value(&profile.name))];
+            let number = u64::try_from(profile.generations.len()).unwrap_or(u64::MAX);
+            generations.push(label(), count(number));
+            if let Some(number) = profile.current {
+                current.push(label(), count(number));
+            }
+            if let Some(generation) = profile.current_generation() {
+                current_created.push(label(), seconds(generation.id.created));
+            }
+            if let Some(oldest) = profile.generations.iter().map(|g| g.id.created).min() {
+                oldest_created.push(label(), seconds(oldest));
+            }
+        }
+        let unreadable = Family::gauge(
+            "nix_profiles_unreadable",
+            "Profiles and directories of profiles that could not be read; their generations are not counted",
+            count(u64::try_from(profiles.unreadable.len()).unwrap_or(u64::MAX)),
+        );
+        Ok(vec![
+            generations,
+            current,
+            current_created,
+            oldest_created,
+            unreadable,
+        ])
+    }
+}
+
+/// The name of the profile. Bytes that are not UTF-8 are written as `\xff`, so that two names
+/// never become one label: two samples with the same labels spoil a page.
+fn label_value(name: &Path) -> String {
+    let mut out = String::new();
+    for chunk in name.as_os_str().as_bytes().utf8_chunks() {
+        out.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt as _, path::Path};
+
+    use super::label_value;
+
+    #[test]
+    fn two_profiles_never_get_the_same_label() {
+        let names: [&[u8]; 3] = [b"a\xff", b"a\xfe", "a\u{fffd}".as_bytes()];
+        let mut labels: Vec<_> = names
+            .iter()
+            .map(|name| label_value(Path::new(OsStr::from_bytes(name))))
+            .collect();
+        labels.dedup();
+        assert_eq!(labels, ["a\\xff", "a\\xfe", "a\u{fffd}"]);
+    }
+}

@@ -1,0 +1,125 @@
+//! The collectors by name, and which of them run.
+
+use serde::Deserialize;
+
+/// A collector of this program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Name {
+    /// Space and inodes of the store's file system.
+    Filesystem,
+    /// Paths of the store, and which of them are dead.
+    Store,
+    /// Generations of every profile.
+    Generations,
+    /// The NixOS system: current, booted and running generation.
+    System,
+    /// Build users and whose locks are held.
+    BuildUsers,
+    /// Where new paths came from.
+    Substituters,
+    /// Memory of the machine.
+    Memory,
+    /// What the watchdog published.
+    Watchdog,
+}
+
+impl Name {
+    /// Every collector, in the order in which they run. The watchdog's is the last: of two
+    /// families of one name the exporter's own is kept.
+    pub const ALL: [Self; 8] = [
+        Self::Filesystem,
+        Self::Store,
+        Self::Generations,
+        Self::System,
+        Self::BuildUsers,
+        Self::Substituters,
+        Self::Memory,
+        Self::Watchdog,
+    ];
+
+    /// The name in the configuration and in the label `collector`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Filesystem => "filesystem",
+            Self::Store => "store",
+            Self::Generations => "generations",
+            Self::System => "system",
+            Self::BuildUsers => "build_users",
+            Self::Substituters => "substituters",
+            Self::Memory => "memory",
+            Self::Watchdog => "watchdog",
+        }
+    }
+}
+
+/// Which collectors run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names(Vec<Name>);
+
+impl Names {
+    /// All of them: the exporter's default.
+    pub fn all() -> Self {
+        Self(Name::ALL.to_vec())
+    }
+
+    /// None of them, for a registry of other collectors.
+    pub fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Those that read the host itself: what the watchdog collects.
+    pub fn of_the_host() -> Self {
+        Self::all().without(Name::Watchdog)
+    }
+
+    /// The same without this one.
+    #[must_use]
+    pub fn without(mut self, name: Name) -> Self {
+        self.0.retain(|other| *other != name);
+        self
+    }
+
+    /// True if this one runs.
+    pub fn has(&self, name: Name) -> bool {
+        self.0.contains(&name)
+    }
+
+    /// Those that run, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Name> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+/// `exporter.collectors` of the configuration; what is not said runs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Switches {
+    filesystem: Option<bool>,
+    store: Option<bool>,
+    generations: Option<bool>,
+    system: Option<bool>,
+    build_users: Option<bool>,
+    substituters: Option<bool>,
+    memory: Option<bool>,
+    watchdog: Option<bool>,
+}
+
+impl Switches {
+    /// The collectors that are on.
+    pub(crate) fn names(&self) -> Names {
+        let is_on = |name: &Name| {
+            let switch = match name {
+                Name::Filesystem => self.filesystem,
+                Name::Store => self.store,
+                Name::Generations => self.generations,
+                Name::System => self.system,
+                Name::BuildUsers => self.build_users,
+                Name::Substituters => self.substituters,
+                Name::Memory => self.memory,
+                Name::Watchdog => self.watchdog,
+            };
+            switch.unwrap_or(true)
+        };
+        Names(Name::ALL.into_iter().filter(is_on).collect())
+    }
+}

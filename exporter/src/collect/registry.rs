@@ -1,0 +1,205 @@
+//! Runs the collectors; one that fails, or even breaks down, takes nothing but its own families
+//! with it.
+
+use std::{
+    any::Any,
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Instant, SystemTime},
+};
+
+use snowguard_host::Layout;
+use tracing::{debug, info, warn};
+
+use super::{
+    CollectError, Collector, Context, Name, Names, build_users, filesystem, generations, memory,
+    store, substituters, system, watchdog,
+};
+use crate::sample::{Family, Kind, flag};
+
+const DURATION: &str = "snowguard_scrape_collector_duration_seconds";
+const SUCCESS: &str = "snowguard_scrape_collector_success";
+const BUILD: &str = "snowguard_build_info";
+
+/// What was true of the host at one moment.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// The families, each name once.
+    pub families: Vec<Family>,
+    /// The collectors that failed, with why; their families are absent.
+    pub failed: Vec<(&'static str, CollectError)>,
+    /// When the collection began.
+    pub taken_at: SystemTime,
+}
+
+/// The collectors of one host.
+pub struct Registry {
+    layout: Layout,
+    collectors: Vec<Entry>,
+}
+
+struct Entry {
+    collector: Box<dyn Collector>,
+    failing: bool,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names: Vec<_> = self.collectors.iter().map(|e| e.collector.name()).collect();
+        f.debug_struct("Registry")
+            .field("layout", &self.layout)
+            .field("collectors", &names)
+            .finish()
+    }
+}
+
+impl Registry {
+    /// A registry of these collectors, for this host.
+    pub fn new(layout: Layout, names: &Names) -> Self {
+        let mut registry = Self {
+            layout,
+            collectors: Vec::new(),
+        };
+        for name in names.iter() {
+            let collector: Box<dyn Collector> = match name {
+                Name::Filesystem => Box::new(filesystem::Filesystem),
+                Name::Store => Box::new(store::Store),
+                Name::Generations => Box::new(generations::Generations),
+                Name::System => Box::new(system::System),
+                Name::BuildUsers => Box::new(build_users::BuildUsers),
+                Name::Substituters => Box::new(substituters::Substituters::default()),
+                Name::Memory => Box::new(memory::Memory),
+                Name::Watchdog => Box::new(watchdog::Watchdog),
+            };
+            registry = registry.with(collector);
+        }
+        registry
+    }
+
+    /// The registry with one more collector, which runs after the others.
+    #[must_use]
+    pub fn with(mut self, collector: Box<dyn Collector>) -> Self {
+        self.collectors.push(Entry {
+            collector,
+            failing: false,
+        });
+        self
+    }
+
+    /// Runs every collector once. It cannot fail: a collector that does is named in the snapshot,
+    /// in `snowguard_scrape_collector_success`, and, when that begins and when it ends, in the
+    /// log.
+    pub fn collect(&mut self, now: SystemTime) -> Snapshot {
+        let cx = Context::new(&self.layout, now);
+        let mut durations = Family::of(
+            Kind::Gauge,
+            DURATION,
+            "Seconds that the collector took in this collection",
+        );
+        let mut successes = Family::of(
+            Kind::Gauge,
+            SUCCESS,
+            "1 if the collector read all of its facts in this collection, 0 if not (the log says why)",
+        );
+        let mut page = Page::default();
+        let mut failed = Vec::new();
+        for entry in &mut self.collectors {
+            let name = entry.collector.name();
+            let begun = Instant::now();
+            let error = match run(entry.collector.as_mut(), &cx) {
+                Ok(families) => page.add(name, families).err(),
+                Err(error) => Some(error),
+            };
+            let label = || vec![("collector", name.to_owned())];
+            durations.push(label(), begun.elapsed().as_secs_f64());
+            successes.push(label(), flag(error.is_none()));
+            entry.log(error.as_ref());
+            failed.extend(error.map(|error| (name, error)));
+        }
+        let mut families = page.families;
+        families.extend([durations, successes, build_info()]);
+        Snapshot {
+            families,
+            failed,
+            taken_at: now,
+        }
+    }
+}
+
+impl Entry {
+    fn log(&mut self, error: Option<&CollectError>) {
+        let collector = self.collector.name();
+        match (self.failing, error) {
+            (false, Some(error)) => warn!(collector, %error, "collector fails"),
+            (true, Some(error)) => debug!(collector, %error, "collector still fails"),
+            (true, None) => info!(collector, "collector works again"),
+            (false, None) => {}
+        }
+        self.failing = error.is_some();
+    }
+}
+
+/// The families so far, and who holds which name.
+struct Page {
+    families: Vec<Family>,
+    holders: HashMap<String, &'static str>,
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        // The registry's own are written last but taken first.
+        let holders = [DURATION, SUCCESS, "snowguard_build"]
+            .map(|name| (name.to_owned(), "registry"))
+            .into();
+        Self {
+            families: Vec::new(),
+            holders,
+        }
+    }
+}
+
+impl Page {
+    /// Adds the collector's families, but for those whose name is taken.
+    fn add(&mut self, collector: &'static str, families: Vec<Family>) -> Result<(), CollectError> {
+        let mut clash = Ok(());
+        for family in families {
+            match self.holders.get(family.base_name()) {
+                None => {
+                    self.holders
+                        .insert(family.base_name().to_owned(), collector);
+                    self.families.push(family);
+                }
+                Some(holder) => {
+                    clash = Err(CollectError::Clash {
+                        family: family.name.into_owned(),
+                        holder,
+                    });
+                }
+            }
+        }
+        clash
+    }
+}
+
+fn run(collector: &mut dyn Collector, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
+    // What a collector keeps between collections is only ever replaced as a whole.
+    catch_unwind(AssertUnwindSafe(|| collector.collect(cx)))
+        .unwrap_or_else(|panic| Err(CollectError::Panicked(message_of(panic.as_ref()))))
+}
+
+fn message_of(panic: &(dyn Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "no message".to_owned())
+}
+
+fn build_info() -> Family {
+    Family::of(
+        Kind::Info,
+        BUILD,
+        "The version of the program that took these samples",
+    )
+    .with(vec![("version", env!("CARGO_PKG_VERSION").to_owned())], 1.0)
+}

@@ -1,0 +1,94 @@
+//! The NixOS system: current (by its profile), running and booted generation differ after a test,
+//! a failed switch, or before a reboot.
+
+use snowguard_host::{FactError, Layout, Profiles};
+
+use super::{CollectError, Collector, Context, Name};
+use crate::sample::{Family, count, flag, seconds};
+
+/// Stateless.
+#[derive(Debug)]
+pub(super) struct System;
+
+impl Collector for System {
+    fn name(&self) -> &'static str {
+        Name::System.as_str()
+    }
+
+    /// A host without a system profile has none of these families: a zero would be a claim.
+    fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
+        let profiles = cx.profiles()?;
+        // What hides the system profile must not pass for a host that has none.
+        if let Some(error) = hidden(cx.layout(), profiles) {
+            return Err(error.into());
+        }
+        if profiles.get("system").is_none() {
+            return Ok(Vec::new());
+        }
+        let system = snowguard_host::System::read(cx.layout(), profiles)?;
+        let mut families = Vec::new();
+        let numbers = [
+            (
+                "nixos_current_generation",
+                "Number of the generation that the system profile points at",
+                &system.current,
+            ),
+            (
+                "nixos_booted_generation",
+                "Number of the system generation that was booted (/run/booted-system); absent if the profile has no generation of it any more",
+                &system.booted,
+            ),
+            (
+                "nixos_running_generation",
+                "Number of the system generation that runs (/run/current-system); absent if the profile has no generation of it, as after nixos-rebuild test",
+                &system.running,
+            ),
+        ];
+        for (name, help, link) in numbers {
+            if let Some(number) = link.as_ref().and_then(|link| link.generation) {
+                families.push(Family::gauge(name, help, count(number)));
+            }
+        }
+        if let (Some(running), Some(current)) = (&system.running, &system.current) {
+            families.push(Family::gauge(
+                "nixos_running_is_current",
+                "1 if the running system is the one that the system profile points at, 0 if not",
+                flag(running.path == current.path),
+            ));
+        }
+        if let Some(activated) = system.activated {
+            families.push(Family::gauge(
+                "nixos_generation_activated_timestamp_seconds",
+                "When the running system was activated, as seconds since 1970, by the age of the link /run/current-system",
+                seconds(activated),
+            ));
+        }
+        if let Some(required) = system.reboot_required {
+            families.push(Family::gauge(
+                "nixos_reboot_required",
+                "1 if kernel, initial ramdisk or kernel modules of the current system are not those that were booted, 0 if they are",
+                flag(required),
+            ));
+        }
+        Ok(families)
+    }
+}
+
+/// Why the system profile, or one of its generations, could not be read.
+fn hidden(layout: &Layout, profiles: &Profiles) -> Option<FactError> {
+    let directory = layout.profiles();
+    let is_of_the_system = |error: &&FactError| {
+        error.path.strip_prefix(&directory).is_ok_and(|name| {
+            let name = name.as_os_str().as_encoded_bytes();
+            name == b"system" || (name.starts_with(b"system-") && name.ends_with(b"-link"))
+        })
+    };
+    let error = profiles.unreadable.iter().find(is_of_the_system)?;
+    Some(FactError::new(
+        error.kind,
+        &error.attempt,
+        &error.path,
+        &error.cause,
+        &error.cure,
+    ))
+}

@@ -1,0 +1,171 @@
+//! The HTTP server: `/metrics`, `/-/healthy`, a landing page, and nothing else.
+//!
+//! One thread serves, another collects. Each thing that a client can hold has a limit: headers,
+//! connections, requests in flight, and time.
+
+use std::{net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+
+use hyper::{Request, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::{sleep, timeout},
+};
+use tracing::{debug, warn};
+
+use crate::collect::Registry;
+
+mod answer;
+mod bind;
+mod flight;
+
+pub use bind::{BindError, bind};
+
+use flight::Flight;
+
+/// Largest head of a request, in bytes; hyper's smallest is 8 KiB.
+const MAX_HEAD: usize = 16 << 10;
+/// How long a client may take to send the head of a request, or stay idle before the next.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Open connections; further clients wait in the kernel's queue.
+const MAX_CONNECTIONS: usize = 64;
+/// Requests that are being answered; further ones get 503. node_exporter has the same number.
+const MAX_IN_FLIGHT: usize = 40;
+/// A connection is closed after this, when the request in flight is answered.
+const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
+/// How long a request in flight may still take when its connection is to be closed.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A server for one registry of collectors.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    connections: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    flight: Flight,
+    in_flight: Semaphore,
+}
+
+impl Server {
+    /// A server that publishes what this registry collects.
+    pub fn new(registry: Registry) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                flight: Flight::new(registry),
+                in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            }),
+            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+        }
+    }
+
+    /// Another registry in place of the one so far; a collection under way ends with the old one.
+    pub fn replace(&self, registry: Registry) {
+        self.shared.flight.replace(registry);
+    }
+
+    /// Serves these sockets until `stop` becomes true; then no connection is accepted any more,
+    /// requests in flight are answered, and the call returns within ten seconds.
+    pub async fn serve(&self, listeners: Vec<TcpListener>, stop: watch::Receiver<bool>) {
+        let mut accepting = tokio::task::JoinSet::new();
+        for listener in listeners {
+            let shared = Arc::clone(&self.shared);
+            let connections = Arc::clone(&self.connections);
+            accepting.spawn(accept(listener, shared, connections, stop.clone()));
+        }
+        while accepting.join_next().await.is_some() {}
+        let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+        // Every permit is back when every connection is closed.
+        if timeout(GRACE, self.connections.acquire_many(all))
+            .await
+            .is_err()
+        {
+            warn!("connections were still open at the end");
+        }
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    connections: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    loop {
+        let accepted = tokio::select! {
+            _ = stopped(&mut stop) => return,
+            accepted = next(&listener, &connections) => accepted,
+        };
+        match accepted {
+            Some((stream, peer, permit)) => {
+                tokio::spawn(connection(
+                    stream,
+                    peer,
+                    permit,
+                    Arc::clone(&shared),
+                    stop.clone(),
+                ));
+            }
+            // No file descriptor is left (EMFILE), or the client is gone already: let others end.
+            None => sleep(Duration::from_millis(100)).await,
+        }
+    }
+}
+
+/// The next client, once there is room for one.
+async fn next(
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let permit = Arc::clone(connections).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, peer)) => Some((stream, peer, permit)),
+        Err(error) => {
+            warn!(%error, "cannot accept a connection");
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    _permit: OwnedSemaphorePermit,
+    shared: Arc<Shared>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let service = service_fn(|request: Request<_>| answer::to(&shared, request));
+    // Without the timer hyper has no header_read_timeout at all.
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = stopped(&mut stop) => None,
+        () = sleep(CONNECTION_DEADLINE) => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            match timeout(GRACE, connection).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%peer, %error, "connection broke off");
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A sender that is gone cannot say stop any more: that is a stop, too.
+    let _ = stop.wait_for(|stop| *stop).await;
+}

@@ -1,0 +1,92 @@
+//! What the sources promise as a whole: the metrics are documented, and no process is spawned.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn workspace() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The sources below a directory, without their tests.
+fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+            found.push((path, code.to_owned()));
+        }
+    }
+    found
+}
+
+fn is_metric(text: &str) -> bool {
+    ["nix_", "nixos_", "snowguard_"].iter().any(|prefix| {
+        text.strip_prefix(prefix)
+            .is_some_and(|rest| !rest.is_empty() && !rest.ends_with('_'))
+    }) && text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+}
+
+/// Every metric of the collectors stands in their sources as a literal.
+fn emitted() -> BTreeSet<String> {
+    sources(&workspace().join("exporter/src/collect"))
+        .iter()
+        .flat_map(|(_, text)| {
+            text.split('"')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .filter(|literal| is_metric(literal))
+        // The name of a family in OpenMetrics, not of a metric.
+        .filter(|literal| literal != "snowguard_build")
+        .collect()
+}
+
+/// The metrics of the exporter's own tables: "| `name` | …" up to the chapter of the watchdog.
+fn documented() -> BTreeSet<String> {
+    let text = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
+    text.split("\n## From the watchdog")
+        .next()
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let (emitted, documented) = (emitted(), documented());
+    assert!(emitted.len() > 25, "{emitted:?}");
+    let undocumented: Vec<_> = emitted.difference(&documented).collect();
+    let unknown: Vec<_> = documented.difference(&emitted).collect();
+    assert!(
+        undocumented.is_empty(),
+        "not in docs/metrics.md: {undocumented:?}"
+    );
+    assert!(unknown.is_empty(), "in docs/metrics.md only: {unknown:?}");
+}
+
+/// The exporter listens on the network, so it never starts a program.
+#[test]
+fn neither_exporter_nor_host_spawns_a_process() {
+    for crate_dir in ["exporter/src", "host/src"] {
+        let found = sources(&workspace().join(crate_dir));
+        assert!(found.len() > 10);
+        for (path, text) in found {
+            for word in ["process::Command", "execv", "fork(", "posix_spawn"] {
+                assert!(!text.contains(word), "{path:?} has {word}");
+            }
+        }
+    }
+}
