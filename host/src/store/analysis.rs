@@ -1,0 +1,129 @@
+//! The dead set: exactly what `nix-store --gc --print-dead` would list, without its lock, its
+//! side effects and its minute.
+
+use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+
+use super::{Graph, Keep, Keepers, PathId, PathSet, Roots, entries, liveness};
+use crate::{Layout, Locks, Result, STORE_DIR};
+
+/// A store at one moment: its graph, its roots, and what is dead.
+#[derive(Debug)]
+pub struct Analysis {
+    /// The valid paths and their edges.
+    pub graph: Graph,
+    /// The settings that the liveness follows.
+    pub keep: Keep,
+    /// The roots; if some could not be read, the dead set may be larger than the truth.
+    pub roots: Roots,
+    /// What is reachable from a root.
+    pub alive: PathSet,
+    /// Dead valid paths, by name.
+    pub dead: Vec<PathId>,
+    /// Dead entries of the store directory that the database does not know, by name.
+    pub strays: Vec<OsString>,
+}
+
+impl Analysis {
+    /// Reads database, roots and store directory, in this order: a path that is registered
+    /// meanwhile is not in the graph, so it cannot be taken for dead.
+    pub fn read(layout: &Layout, keep: Keep) -> Result<Self> {
+        let graph = Graph::read(layout)?;
+        let roots = Roots::read(layout, &graph)?;
+        let names = entries::names(layout)?;
+        let locks = Locks::read(layout)?;
+        let alive = liveness::mark(&graph, keep, roots.paths());
+
+        let mut on_disk = PathSet::new(graph.len());
+        let mut strays = Vec::new();
+        for name in names {
+            match name.to_str().and_then(|name| graph.find(name)) {
+                Some(id) => {
+                    on_disk.insert(id);
+                }
+                // Registered after the snapshot was taken: not known to be dead.
+                None if !is_protected(layout, &locks, &roots, &name)? => strays.push(name),
+                None => {}
+            }
+        }
+        strays.sort();
+        let mut dead = listed(&graph, keep, &alive, &on_disk);
+        dead.sort_by(|a, b| graph.name(*a).cmp(graph.name(*b)));
+        Ok(Self {
+            graph,
+            keep,
+            roots,
+            alive,
+            dead,
+            strays,
+        })
+    }
+
+    /// True if every source of roots was read, so that nothing alive can be taken for dead.
+    pub fn is_complete(&self) -> bool {
+        self.roots.unreadable.is_empty()
+    }
+
+    /// Sum of the NAR sizes of the dead valid paths, in bytes.
+    pub fn dead_nar_bytes(&self) -> u64 {
+        self.dead.iter().map(|id| self.graph.nar_bytes(*id)).sum()
+    }
+
+    /// Sum of the NAR sizes of all valid paths, in bytes.
+    pub fn nar_bytes(&self) -> u64 {
+        self.graph.ids().map(|id| self.graph.nar_bytes(id)).sum()
+    }
+
+    /// The dead set as Nix prints it: full paths in byte order, valid or not.
+    pub fn dead_paths(&self) -> Vec<OsString> {
+        let mut paths: Vec<OsString> = self
+            .dead
+            .iter()
+            .map(|id| OsString::from(self.graph.store_path(*id)))
+            .collect();
+        paths.extend(self.strays.iter().map(|name| {
+            let mut path = OsString::from(format!("{STORE_DIR}/"));
+            path.push(name);
+            path
+        }));
+        paths.sort();
+        paths
+    }
+}
+
+/// The dead paths that Nix lists. It starts from what lies in the directory and goes on to what
+/// keeps that (`collectGarbage`, readdir loop): a dead path whose files are gone is listed only
+/// if it keeps, directly or not, a dead one that is still there.
+fn listed(graph: &Graph, keep: Keep, alive: &PathSet, on_disk: &PathSet) -> Vec<PathId> {
+    let dead = || graph.ids().filter(|id| !alive.contains(*id));
+    let (mut listed, gone): (Vec<PathId>, Vec<PathId>) =
+        dead().partition(|id| on_disk.contains(*id));
+    if gone.is_empty() {
+        return listed;
+    }
+    let keepers = Keepers::of(graph, keep);
+    let mut seen = on_disk.clone();
+    let mut next = 0;
+    while next < listed.len() {
+        for keeper in keepers.keepers(listed[next]) {
+            if seen.insert(*keeper) {
+                listed.push(*keeper);
+            }
+        }
+        next += 1;
+    }
+    listed
+}
+
+/// Work in flight protects entries that are not valid (yet): by the hash part of a temporary root
+/// (`gc.cc`, `tempRoots`), and a temporary directory by its lock (Nix >= 2.12).
+fn is_protected(layout: &Layout, locks: &Locks, roots: &Roots, name: &OsString) -> Result<bool> {
+    let bytes = name.as_bytes();
+    if let Some(hash) = bytes
+        .get(..32)
+        .and_then(|hash| std::str::from_utf8(hash).ok())
+        && roots.temporary_hashes.contains(hash)
+    {
+        return Ok(true);
+    }
+    Ok(bytes.starts_with(b"tmp-") && locks.is_held(&layout.store().join(name))?)
+}

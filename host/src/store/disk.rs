@@ -1,0 +1,144 @@
+//! Bytes of disk that deleting paths frees, right on a hard-linked store.
+//!
+//! An inode is released when its last link goes. `--optimise` gives each file a link in `.links`,
+//! which the collector removes when no store path has the file any more, so that link does not
+//! count (`optimise-store.cc`; `gc.cc`, `removeUnusedLinks`). Blocks are counted, not lengths.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fs, io,
+    os::unix::fs::{DirEntryExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use crate::{FactError, Layout, Result};
+
+const ATTEMPT: &str = "measure a store path";
+const BLOCK: u64 = 512;
+
+/// What lies under one entry of the store directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of what has this one link only: directories and unshared files.
+    pub own_bytes: u64,
+    /// How many inodes that is.
+    pub own_files: u64,
+    /// Files with further links.
+    pub shared: Vec<SharedFile>,
+}
+
+/// A file with more than one link: released with the last of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SharedFile {
+    inode: u64,
+    links: u64,
+    bytes: u64,
+}
+
+impl Footprint {
+    /// Walks one entry of the store directory. A file that vanishes during the walk is left out;
+    /// the entry itself being gone is an empty footprint.
+    pub fn read(layout: &Layout, name: &std::ffi::OsStr) -> Result<Self> {
+        let mut footprint = Self::default();
+        let mut todo: Vec<PathBuf> = vec![layout.store().join(name)];
+        while let Some(path) = todo.pop() {
+            let Some(meta) = tolerate(&path, fs::symlink_metadata(&path))? else {
+                continue;
+            };
+            let bytes = meta.blocks() * BLOCK;
+            if meta.is_dir() {
+                footprint.own_bytes += bytes;
+                footprint.own_files += 1;
+                let Some(entries) = tolerate(&path, fs::read_dir(&path))? else {
+                    continue;
+                };
+                for entry in entries {
+                    if let Some(entry) = tolerate(&path, entry)? {
+                        todo.push(entry.path());
+                    }
+                }
+            } else if meta.nlink() > 1 {
+                let (inode, links) = (meta.ino(), meta.nlink());
+                footprint.shared.push(SharedFile {
+                    inode,
+                    links,
+                    bytes,
+                });
+            } else {
+                footprint.own_bytes += bytes;
+                footprint.own_files += 1;
+            }
+        }
+        Ok(footprint)
+    }
+}
+
+fn tolerate<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FactError::io(ATTEMPT, path, &source, "run as root")),
+    }
+}
+
+/// The inodes that `--optimise` keeps a link to.
+pub fn optimised_inodes(layout: &Layout) -> Result<HashSet<u64>> {
+    let links = layout.store().join(".links");
+    let entries = match fs::read_dir(&links) {
+        Ok(entries) => entries,
+        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(source) => return Err(FactError::io(ATTEMPT, links, &source, "run as root")),
+    };
+    entries
+        .map(|entry| {
+            entry
+                .map(|entry| entry.ino())
+                .map_err(|source| FactError::io(ATTEMPT, &links, &source, ""))
+        })
+        .collect()
+}
+
+/// Adds up what deleting several entries together frees.
+#[derive(Debug)]
+pub struct Reclaim<'a> {
+    optimised: &'a HashSet<u64>,
+    seen: HashMap<u64, u64>,
+    bytes: u64,
+    files: u64,
+}
+
+impl<'a> Reclaim<'a> {
+    /// Nothing deleted yet. `optimised` are the inodes with a link in `.links`.
+    pub fn new(optimised: &'a HashSet<u64>) -> Self {
+        Self {
+            optimised,
+            seen: HashMap::new(),
+            bytes: 0,
+            files: 0,
+        }
+    }
+
+    /// The entry goes, too.
+    pub fn add(&mut self, footprint: &Footprint) {
+        self.bytes += footprint.own_bytes;
+        self.files += footprint.own_files;
+        for file in &footprint.shared {
+            let seen = self.seen.entry(file.inode).or_insert(0);
+            *seen += 1;
+            if *seen == file.links - u64::from(self.optimised.contains(&file.inode)) {
+                self.bytes += file.bytes;
+                self.files += 1;
+            }
+        }
+    }
+
+    /// Bytes freed by all that was added.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Inodes freed by all that was added.
+    pub fn files(&self) -> u64 {
+        self.files
+    }
+}

@@ -1,0 +1,21 @@
+//! The store: its database, its graph, its roots, what is dead, and what deleting it frees.
+
+mod analysis;
+mod bitset;
+mod csr;
+mod disk;
+mod entries;
+mod filesystem;
+mod graph;
+mod liveness;
+mod roots;
+mod snapshot;
+
+pub use analysis::Analysis;
+pub use bitset::PathSet;
+pub use disk::{Footprint, Reclaim, optimised_inodes};
+pub use filesystem::FileSystem;
+pub use graph::{Graph, PathId};
+pub use liveness::{Keep, Keepers, extend, mark};
+pub use roots::{Root, RootKind, Roots};
+pub use snapshot::Snapshot;

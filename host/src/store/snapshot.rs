@@ -1,0 +1,236 @@
+//! One consistent snapshot of `db.sqlite`, opened, read and closed: an idle connection would pin
+//! the WAL and a long transaction would grow it without bound.
+//!
+//! Which way to open depends on the side files:
+//! - A WAL and its index are there: an ordinary read-only connection; readers never block writers.
+//! - No WAL (Nix < 2.23 removes it when the last connection closes), or an empty one without its
+//!   index: `immutable=1`, which creates no file. An ordinary connection would have to make the
+//!   index: as root it leaves files behind, as anyone else and on a full disk it fails. The file
+//!   is compared before and after, and read again if a checkpoint went into it meanwhile.
+//! - Never `immutable=1` beside a WAL with content: it would miss what the WAL holds.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{FactError, Kind, Layout, Result};
+
+const ATTEMPT: &str = "read the store database";
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const RETRIES: u32 = 5;
+/// Older kernels stamp files by the tick; a younger modification could hide behind an equal stamp.
+const SETTLED: Duration = Duration::from_millis(100);
+
+/// An open snapshot. Everything read through it is of one moment.
+#[derive(Debug)]
+pub struct Snapshot {
+    connection: Connection,
+    path: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+}
+
+impl Snapshot {
+    /// Opens the database, hands the snapshot to `read` and closes it again.
+    ///
+    /// `read` runs again if the file changed under a snapshot that nothing protected, so it must
+    /// have no effect but its result.
+    pub fn with<T>(layout: &Layout, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
+        let path = layout.database();
+        for _ in 0..RETRIES {
+            let before = stamp(&path)?.ok_or_else(|| missing(&path))?;
+            if before.size == 0 {
+                return Err(not_a_store(&path, "the file is empty"));
+            }
+            if sidecar_size(&path, "-wal")?.is_some_and(|size| size > 0)
+                || (sidecar_size(&path, "-wal")?.is_some()
+                    && sidecar_size(&path, "-shm")?.is_some())
+            {
+                return read(&Self::open(&path, false)?);
+            }
+            if dotfile_locked(&path)? || !settled(before) {
+                std::thread::sleep(SETTLED);
+                continue;
+            }
+            let outcome = Self::open(&path, true).and_then(|snapshot| read(&snapshot));
+            if stamp(&path)? == Some(before) && !dotfile_locked(&path)? {
+                return outcome;
+            }
+        }
+        Err(FactError::new(
+            Kind::Busy,
+            ATTEMPT,
+            &path,
+            format!("it changed during each of {RETRIES} reads, or stayed locked"),
+            "nothing to do if this passes; if it stays, look which process holds the store open",
+        ))
+    }
+
+    /// The connection, inside its read transaction.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// An error of a query through this snapshot, with path, cause and cure.
+    pub fn error(&self, source: &rusqlite::Error) -> FactError {
+        sqlite_error(&self.path, source)
+    }
+
+    fn open(path: &Path, immutable: bool) -> Result<Self> {
+        let error = |source: rusqlite::Error| sqlite_error(path, &source);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_URI
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let uri = uri(path, immutable);
+        let connection = Connection::open_with_flags(uri, flags).map_err(error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+        connection
+            .execute_batch("PRAGMA query_only = 1; BEGIN")
+            .map_err(error)?;
+        let tables: Vec<String> = connection
+            .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")
+            .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
+            .map_err(error)?;
+        for table in ["ValidPaths", "Refs", "DerivationOutputs"] {
+            if !tables.iter().any(|name| name == table) {
+                return Err(not_a_store(path, &format!("it has no table {table}")));
+            }
+        }
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+        })
+    }
+}
+
+fn settled(stamp: Stamp) -> bool {
+    let modified = SystemTime::UNIX_EPOCH
+        + Duration::new(
+            u64::try_from(stamp.modified.0).unwrap_or(0),
+            u32::try_from(stamp.modified.1).unwrap_or(0),
+        );
+    // A time of modification in the future says nothing about now.
+    SystemTime::now()
+        .duration_since(modified)
+        .is_ok_and(|age| age >= SETTLED)
+        || modified > SystemTime::now() + SETTLED
+}
+
+/// With `use-sqlite-wal = false` Nix >= 2.5 locks by a directory beside the file
+/// (`sqlite.cc`, VFS `unix-dotfile`), which ordinary SQLite locks do not see.
+fn dotfile_locked(path: &Path) -> Result<bool> {
+    Ok(sidecar_size(path, ".lock")?.is_some())
+}
+
+fn sidecar_size(path: &Path, suffix: &str) -> Result<Option<u64>> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    Ok(stamp(Path::new(&name))?.map(|stamp| stamp.size))
+}
+
+fn stamp(path: &Path) -> Result<Option<Stamp>> {
+    match fs::metadata(path) {
+        Ok(meta) if suffixless_directory(path, &meta) => {
+            Err(not_a_store(path, "it is a directory"))
+        }
+        Ok(meta) => Ok(Some(Stamp {
+            inode: meta.ino(),
+            size: meta.size(),
+            modified: (meta.mtime(), meta.mtime_nsec()),
+        })),
+        Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(FactError::io(ATTEMPT, path, &source, cure_of(&source))),
+    }
+}
+
+fn suffixless_directory(path: &Path, meta: &fs::Metadata) -> bool {
+    meta.is_dir()
+        && path
+            .extension()
+            .is_some_and(|extension| extension == "sqlite")
+}
+
+fn cure_of(source: &io::Error) -> &'static str {
+    if source.kind() == io::ErrorKind::PermissionDenied {
+        "let this user read the state directory (Nix makes it world-readable), or run as root"
+    } else {
+        ""
+    }
+}
+
+fn missing(path: &Path) -> FactError {
+    FactError::new(
+        Kind::Missing,
+        ATTEMPT,
+        path,
+        "no such file",
+        "give the root directory of a host that runs Nix with --root, or install Nix",
+    )
+}
+
+fn not_a_store(path: &Path, cause: &str) -> FactError {
+    FactError::malformed(
+        ATTEMPT,
+        path,
+        format!("not a Nix store database: {cause}"),
+        "nothing is deleted while it cannot be read; look at it with `nix-store --verify`, \
+         or restore it from a backup",
+    )
+}
+
+/// Only `?`, `#` and `%` have a meaning in the path of an SQLite URI.
+fn uri(path: &Path, immutable: bool) -> String {
+    let mut out = String::from("file:");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~+=:,@".contains(byte) {
+            out.push(char::from(*byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out.push_str("?mode=ro");
+    if immutable {
+        out.push_str("&immutable=1");
+    }
+    out
+}
+
+fn sqlite_error(path: &Path, source: &rusqlite::Error) -> FactError {
+    let (kind, cure) = match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            Kind::Busy,
+            "another process holds the database; nothing to do if this passes",
+        ),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (
+            Kind::Malformed,
+            "nothing is deleted while it cannot be read; look at it with `nix-store --verify`, \
+             or restore it from a backup",
+        ),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => (
+            Kind::Denied,
+            "its write-ahead log has content but no index, which only a user who may write the \
+             state directory can rebuild: run any command of Nix as root, or this program as root",
+        ),
+        Some(ErrorCode::PermissionDenied) => (
+            Kind::Denied,
+            "let this user read the state directory (Nix makes it world-readable), or run as root",
+        ),
+        Some(_) => (Kind::Io, ""),
+        // A column of another type, a table without a column: not the schema that Nix writes.
+        None => (
+            Kind::Malformed,
+            "is this database written by a Nix newer than 2.35?",
+        ),
+    };
+    FactError::new(kind, ATTEMPT, path, source.to_string(), cure)
+}
