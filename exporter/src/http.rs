@@ -24,18 +24,35 @@ pub use bind::{BindError, bind};
 
 use flight::Flight;
 
-/// Largest head of a request, in bytes; hyper's smallest is 8 KiB.
-const MAX_HEAD: usize = 16 << 10;
-/// How long a client may take to send the head of a request, or stay idle before the next.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Open connections; further clients wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 64;
-/// Requests that are being answered; further ones get 503. node_exporter has the same number.
-const MAX_IN_FLIGHT: usize = 40;
-/// A connection is closed after this, when the request in flight is answered.
-const CONNECTION_DEADLINE: Duration = Duration::from_secs(300);
-/// How long a request in flight may still take when its connection is to be closed.
-const GRACE: Duration = Duration::from_secs(10);
+/// What clients may hold, and for how long.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Largest head of a request, in bytes; hyper's smallest is 8 KiB.
+    head: usize,
+    /// How long a client may take to send the head of a request, or stay idle before the next.
+    head_timeout: Duration,
+    /// Open connections; further clients wait in the kernel's queue.
+    connections: u32,
+    /// Requests that are being answered; further ones get 503.
+    in_flight: usize,
+    /// A connection is closed after this, when the request in flight is answered.
+    connection_deadline: Duration,
+    /// How long a request in flight may still take when its connection is to be closed.
+    grace: Duration,
+    /// How long a collection may take for a reader that does not say how long it waits.
+    patience: Duration,
+}
+
+const LIMITS: Limits = Limits {
+    head: 16 << 10,
+    head_timeout: Duration::from_secs(10),
+    connections: 64,
+    // As many as node_exporter's --web.max-requests.
+    in_flight: 40,
+    connection_deadline: Duration::from_secs(300),
+    grace: Duration::from_secs(10),
+    patience: Duration::from_secs(60),
+};
 
 /// A server for one registry of collectors.
 #[derive(Debug)]
@@ -48,17 +65,25 @@ pub struct Server {
 struct Shared {
     flight: Flight,
     in_flight: Semaphore,
+    limits: Limits,
 }
 
 impl Server {
     /// A server that publishes what this registry collects.
     pub fn new(registry: Registry) -> Self {
+        Self::with_limits(registry, LIMITS)
+    }
+
+    fn with_limits(registry: Registry, limits: Limits) -> Self {
+        // A platform with 16-bit addresses is none of Nix's.
+        let connections = usize::try_from(limits.connections).unwrap_or(usize::MAX);
         Self {
             shared: Arc::new(Shared {
                 flight: Flight::new(registry),
-                in_flight: Semaphore::new(MAX_IN_FLIGHT),
+                in_flight: Semaphore::new(limits.in_flight),
+                limits,
             }),
-            connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
+            connections: Arc::new(Semaphore::new(connections)),
         }
     }
 
@@ -77,11 +102,14 @@ impl Server {
             accepting.spawn(accept(listener, shared, connections, stop.clone()));
         }
         while accepting.join_next().await.is_some() {}
-        let all = u32::try_from(MAX_CONNECTIONS).unwrap_or(u32::MAX);
+        let limits = &self.shared.limits;
         // Every permit is back when every connection is closed.
-        if timeout(GRACE, self.connections.acquire_many(all))
-            .await
-            .is_err()
+        if timeout(
+            limits.grace,
+            self.connections.acquire_many(limits.connections),
+        )
+        .await
+        .is_err()
         {
             warn!("connections were still open at the end");
         }
@@ -110,7 +138,7 @@ async fn accept(
                 ));
             }
             // No file descriptor is left (EMFILE), or the client is gone already: let others end.
-            None => sleep(Duration::from_millis(100)).await,
+            None => sleep(Duration::from_secs(1)).await,
         }
     }
 }
@@ -137,24 +165,25 @@ async fn connection(
     shared: Arc<Shared>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let limits = shared.limits;
     let service = service_fn(|request: Request<_>| answer::to(&shared, request));
     // Without the timer hyper has no header_read_timeout at all.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(MAX_HEAD)
+        .header_read_timeout(limits.head_timeout)
+        .max_buf_size(limits.head)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = stopped(&mut stop) => None,
-        () = sleep(CONNECTION_DEADLINE) => None,
+        () = sleep(limits.connection_deadline) => None,
     };
     let ended = match ended {
         Some(ended) => ended,
         None => {
             connection.as_mut().graceful_shutdown();
-            match timeout(GRACE, connection).await {
+            match timeout(limits.grace, connection).await {
                 Ok(ended) => ended,
                 Err(_) => return,
             }
@@ -169,3 +198,6 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     // A sender that is gone cannot say stop any more: that is a stop, too.
     let _ = stop.wait_for(|stop| *stop).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,13 +32,14 @@ async fn until_signal(arguments: &Arguments, mut settings: Settings) -> Result<(
     // Before the sockets, so that a signal is never met by its default once we can be reached.
     let mut signals = signals().map_err(Failure::Start)?;
     let listeners = bind(&settings.listen).await?;
+    let layout = arguments.layout();
     for listener in &listeners {
         let address = listener.local_addr().map_err(Failure::Start)?;
-        info!(%address, root = ?arguments.layout().root(), "listening");
+        info!(%address, root = %layout.root().display(), "listening");
     }
     let names: Vec<_> = settings.collectors.iter().map(|c| c.as_str()).collect();
     info!(collectors = names.join(","), "collecting");
-    let server = Server::new(Registry::new(arguments.layout(), &settings.collectors));
+    let server = Server::new(Registry::new(layout, &settings.collectors));
     let (stop, stopped) = watch::channel(false);
     let serving = server.serve(listeners, stopped);
     let commanding = async {
@@ -58,6 +59,7 @@ async fn until_signal(arguments: &Arguments, mut settings: Settings) -> Result<(
 /// A bad configuration changes nothing.
 fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
     let path = arguments.config_path();
+    let path = path.display();
     let new = match arguments.settings() {
         Ok(new) => new,
         Err(error) => {
@@ -67,7 +69,7 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
     };
     if new.listen != settings.listen {
         warn!(
-            ?path,
+            %path,
             "exporter.listen has changed; restart to listen there"
         );
     }
@@ -75,7 +77,7 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
         // Their counters begin anew, which only a real change is worth.
         server.replace(Registry::new(arguments.layout(), &new.collectors));
     }
-    info!(?path, "configuration read again");
+    info!(%path, "configuration read again");
     *settings = new;
 }
 

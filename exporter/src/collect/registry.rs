@@ -63,7 +63,7 @@ impl Registry {
         for name in names.iter() {
             let collector: Box<dyn Collector> = match name {
                 Name::Filesystem => Box::new(filesystem::Filesystem),
-                Name::Store => Box::new(store::Store),
+                Name::Store => Box::new(store::Store::default()),
                 Name::Generations => Box::new(generations::Generations),
                 Name::System => Box::new(system::System),
                 Name::BuildUsers => Box::new(build_users::BuildUsers),

@@ -1,11 +1,16 @@
 //! Paths of the store, and which of them nothing keeps.
 
+use snowguard_host::FactError;
+use tracing::info;
+
 use super::{CollectError, Collector, Context, Name};
 use crate::sample::{Family, count, flag};
 
-/// Stateless.
-#[derive(Debug)]
-pub(super) struct Store;
+/// Remembers only what it has logged.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    incomplete: bool,
+}
 
 impl Collector for Store {
     fn name(&self) -> &'static str {
@@ -14,6 +19,7 @@ impl Collector for Store {
 
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let store = cx.analysis()?;
+        self.log(&store.roots.unreadable);
         let size = |n: usize| count(u64::try_from(n).unwrap_or(u64::MAX));
         Ok(vec![
             Family::gauge(
@@ -47,5 +53,17 @@ impl Collector for Store {
                 size(store.roots.unreadable.len()),
             ),
         ])
+    }
+}
+
+impl Store {
+    /// That roots are unreadable is a fact and no failure, but an operator wants to know which:
+    /// said when it begins, as failures are.
+    fn log(&mut self, unreadable: &[FactError]) {
+        if let (false, Some(first)) = (self.incomplete, unreadable.first()) {
+            let sources = unreadable.len();
+            info!(sources, %first, "not all GC roots can be read, so the dead set is an upper bound");
+        }
+        self.incomplete = !unreadable.is_empty();
     }
 }

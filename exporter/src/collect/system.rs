@@ -74,16 +74,19 @@ impl Collector for System {
     }
 }
 
-/// Why the system profile, or one of its generations, could not be read.
+/// Why the system profile or its current generation could not be read. They are not where they
+/// should be and something in the profiles or the store is unreadable: that may be what hides
+/// them.
 fn hidden(layout: &Layout, profiles: &Profiles) -> Option<FactError> {
-    let directory = layout.profiles();
-    let is_of_the_system = |error: &&FactError| {
-        error.path.strip_prefix(&directory).is_ok_and(|name| {
-            let name = name.as_os_str().as_encoded_bytes();
-            name == b"system" || (name.starts_with(b"system-") && name.ends_with(b"-link"))
-        })
-    };
-    let error = profiles.unreadable.iter().find(is_of_the_system)?;
+    let profile = profiles.get("system");
+    if profile.is_some_and(|profile| profile.current_generation().is_some()) {
+        return None;
+    }
+    let places = [layout.profiles(), layout.store()];
+    let error = profiles
+        .unreadable
+        .iter()
+        .find(|error| places.iter().any(|place| error.path.starts_with(place)))?;
     Some(FactError::new(
         error.kind,
         &error.attempt,

@@ -16,8 +16,6 @@ use crate::text::negotiate;
 const TEXT: &str = "text/plain; charset=utf-8";
 const HTML: &str = "text/html; charset=utf-8";
 
-/// How long a collection may take for a reader that does not say how long it waits.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// So much earlier than the reader gives up is the refusal sent, as blackbox_exporter does.
 const MARGIN: Duration = Duration::from_millis(500);
 
@@ -60,7 +58,7 @@ pub(super) async fn to<B>(shared: &Arc<Shared>, request: Request<B>) -> Result<A
 }
 
 async fn metrics(shared: &Shared, headers: &HeaderMap) -> Answer {
-    let patience = patience(headers);
+    let patience = patience(headers, shared.limits.patience);
     let Ok(Some(snapshot)) = timeout(patience, shared.flight.snapshot()).await else {
         let why = format!("the collection has not ended within {patience:?}\n");
         return answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, why);
@@ -83,14 +81,14 @@ async fn metrics(shared: &Shared, headers: &HeaderMap) -> Answer {
     answer
 }
 
-/// How long this reader will wait for us: Prometheus says it in a header.
-fn patience(headers: &HeaderMap) -> Duration {
+/// How long this reader waits for us, which Prometheus says in a header, at most `most`.
+fn patience(headers: &HeaderMap, most: Duration) -> Duration {
     headers
         .get("x-prometheus-scrape-timeout-seconds")
         .and_then(|value| value.to_str().ok()?.parse::<f64>().ok())
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .filter(|patience| *patience > MARGIN)
-        .map_or(PATIENCE, |patience| PATIENCE.min(patience - MARGIN))
+        .map_or(most, |patience| most.min(patience - MARGIN))
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Answer {

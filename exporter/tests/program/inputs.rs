@@ -98,6 +98,7 @@ fn an_unprivileged_reader_says_that_its_dead_set_is_an_upper_bound() {
     assert!(page.contains("\nnix_store_dead_complete 0\n"), "{page}");
     assert!(page.contains("\nnix_gc_roots_unreadable 1\n"), "{page}");
     assert!(success(&output, "store"));
+    assert!(stderr(&output).contains("not all GC roots can be read"));
 }
 
 #[test]
@@ -127,6 +128,29 @@ fn a_host_without_a_system_profile_claims_nothing_about_nixos() {
     let output = once(&host);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!stdout(&output).contains("\nnixos_"));
+}
+
+#[test]
+fn a_system_profile_that_may_not_be_read_is_not_taken_for_a_host_without_one() {
+    let host = Host::new();
+    let store = host.root().join("nix/store");
+    fs::set_permissions(&store, Permissions::from_mode(0o600)).unwrap();
+    let output = with_host(unprivileged(), &host)
+        .arg("--once")
+        .output()
+        .unwrap();
+    fs::set_permissions(&store, Permissions::from_mode(0o755)).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!success(&output, "system"));
+    let log = stderr(&output);
+    let line = log
+        .lines()
+        .find(|l| l.contains("collector=system"))
+        .unwrap();
+    assert!(
+        line.contains("nix/store/") && line.contains("Permission denied"),
+        "{line}"
+    );
 }
 
 #[test]

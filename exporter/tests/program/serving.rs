@@ -5,9 +5,14 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Command, Stdio},
+    time::{Duration, SystemTime},
 };
 
 use nix::sys::signal::Signal;
+use snowguard_exporter::{
+    sample::{Family, Kind},
+    state_file::StateFile,
+};
 
 use crate::{
     host::{Host, write},
@@ -187,11 +192,61 @@ fn a_port_that_is_taken_is_named_with_the_cure_and_has_its_own_exit_code() {
 }
 
 #[test]
+fn a_path_that_comes_between_two_scrapes_is_counted_by_its_origin() {
+    let host = Host::new();
+    let running = Running::start(&host, None);
+    let sources = || {
+        let page = running.request("GET", "/metrics", "");
+        let name = "nix_store_paths_added_total{origin=\"source\"} ";
+        page.lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+    };
+    assert_eq!(
+        sources().as_deref(),
+        Some("0"),
+        "what was there before does not count"
+    );
+    rusqlite::Connection::open(host.database())
+        .unwrap()
+        .execute(
+            "INSERT INTO ValidPaths (path, hash, registrationTime, narSize, ca)
+             VALUES ('/nix/store/' || ?1, 'sha256:0', 1, 7, 'text:sha256:0')",
+            [crate::host::name('6', "text")],
+        )
+        .unwrap();
+    assert_eq!(sources().as_deref(), Some("1"));
+    assert_eq!(sources().as_deref(), Some("1"), "and only once");
+}
+
+/// The watchdog's families beside the exporter's own, with everything that needs escaping.
+fn watchdog_state(host: &Host) {
+    let path = host.root().join("run/snowguard/state.json");
+    write(&path, "");
+    StateFile {
+        written_at: SystemTime::now(),
+        tick: Duration::from_secs(600),
+        families: vec![
+            Family::of(
+                Kind::Counter,
+                "snowguard_acts_total",
+                "a \"quote\" \\ and\na line",
+            )
+            .with(vec![("reason", "\"\\\n".to_owned())], 1.5),
+        ],
+    }
+    .write_atomically(&path)
+    .unwrap();
+}
+
+#[test]
 fn promtool_finds_nothing_in_the_page() {
     let host = Host::new();
+    watchdog_state(&host);
     let running = Running::start(&host, None);
     let answer = running.request("GET", "/metrics", "");
     let (_, page) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(page.contains("\nsnowguard_acts_total{reason="), "{page}");
     for promtool in promtools() {
         let mut child = Command::new(&promtool)
             .args(["check", "metrics"])
