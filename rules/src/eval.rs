@@ -140,7 +140,8 @@ impl Context<'_> {
     }
 }
 
-fn constant(value: f64) -> Vector {
+/// A vector of one sample without labels.
+pub(crate) fn constant(value: f64) -> Vector {
     vec![Element {
         labels: Labels::default(),
         value,

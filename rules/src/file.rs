@@ -173,7 +173,7 @@ fn alerting(alert: &str, raw: &RawRule) -> Result<Kind, Refused> {
         hold_ms: duration_ms("for", raw.hold.as_deref())?,
         keep_firing_ms: duration_ms("keep_firing_for", raw.keep_firing_for.as_deref())?,
         annotations: templates("annotation", &raw.annotations)?,
-        remedy: raw.labels.get(REMEDY_LABEL).map(remedy).transpose()?,
+        remedy: remedy(raw)?,
     }))
 }
 
@@ -197,11 +197,19 @@ fn recording(record: &str, raw: &RawRule) -> Result<Kind, Refused> {
     }
 }
 
-fn remedy(label: &String) -> Result<Remedy, Refused> {
+/// An empty label is no label, as in Prometheus: it takes away what the result has.
+fn remedy(raw: &RawRule) -> Result<Option<Remedy>, Refused> {
+    let Some(label) = raw
+        .labels
+        .get(REMEDY_LABEL)
+        .filter(|label| !label.is_empty())
+    else {
+        return Ok(None);
+    };
     let known = Remedy::ALL
         .into_iter()
         .find(|known| known.as_str() == label);
-    known.ok_or_else(|| {
+    known.map(Some).ok_or_else(|| {
         let known = Remedy::ALL.map(Remedy::as_str).join("` and `");
         refused(
             format!("the remedy `{label}` is not known"),

@@ -43,6 +43,11 @@ mod rule;
 mod template;
 mod window;
 
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod shipped;
+
 pub use alerts::{
     Alert, AlertMemory, AlertState, Engine, Outcome, RememberedAlert, Step, Transition,
 };

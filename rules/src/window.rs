@@ -10,7 +10,7 @@ use crate::millis;
 pub(crate) const LOOKBACK_MS: i64 = 5 * 60 * 1000;
 
 /// The bits of the NaN that ends a series (`model/value/value.go`, Prometheus 3.5).
-const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
+pub(crate) const STALE_BITS: u64 = 0x7ff0_0000_0000_0002;
 
 /// One value of a series.
 #[derive(Debug, Clone, Copy)]
@@ -212,6 +212,12 @@ impl Window {
             self.push(labels.clone(), sample);
         }
         Ok(())
+    }
+
+    /// Puts one sample in as it is, whatever a scrape would make of it.
+    #[cfg(test)]
+    pub(crate) fn put(&mut self, labels: &Labels, at_ms: i64, value: f64) {
+        self.push(labels.clone(), Sample { at_ms, value });
     }
 
     fn newest_of(&self, labels: &Labels) -> Option<i64> {

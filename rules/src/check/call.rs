@@ -28,7 +28,7 @@ pub(super) fn check(call: &ast::Call) -> Checked<Expr> {
         "absent" => {
             let [of] = arguments.exactly()?;
             let labels = match unwrap_parens(of) {
-                ast::Expr::VectorSelector(plain) => selector::labels_if_absent(plain),
+                ast::Expr::VectorSelector(plain) => selector::labels_if_absent(plain)?,
                 _ => Labels::default(),
             };
             let of = Box::new(vector(of)?);

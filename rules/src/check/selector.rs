@@ -37,24 +37,33 @@ pub(super) fn range(matrix: &ast::MatrixSelector) -> Checked<Range> {
     })
 }
 
-/// The labels of what `absent(selector)` gives: those that the selector fixes with `=`, each
-/// label named once (`createLabelsForAbsentFunction`, promql/functions.go, Prometheus 3.5).
-pub(super) fn labels_if_absent(plain: &ast::VectorSelector) -> Labels {
+/// The labels of what `absent(selector)` gives: those that the selector fixes with one `=`
+/// (`createLabelsForAbsentFunction`, promql/functions.go, Prometheus 3.5).
+///
+/// With another matcher beside the `=`, Prometheus keeps or drops the label depending on how its
+/// storage sorted the matchers (`PostingsForMatchers`, tsdb/querier.go): such a label is refused.
+pub(super) fn labels_if_absent(plain: &ast::VectorSelector) -> Checked<Labels> {
     let mut labels = Labels::default();
-    let mut named = Vec::new();
     for matcher in &plain.matchers.matchers {
-        if matcher.name == METRIC_NAME {
+        let of_label = || {
+            let all = plain.matchers.matchers.iter();
+            all.filter(|other| other.name == matcher.name)
+        };
+        let equal = |matcher: &&label::Matcher| matches!(matcher.op, MatchOp::Equal);
+        let fixed = of_label().filter(equal).count() == 1;
+        if matcher.name == METRIC_NAME || !equal(&matcher) || !fixed {
             continue;
         }
-        let first = !named.contains(&&matcher.name);
-        if matches!(matcher.op, MatchOp::Equal) && first {
-            labels.set(&matcher.name, &matcher.value);
-            named.push(&matcher.name);
-        } else {
-            labels.set(&matcher.name, "");
+        if of_label().count() > 1 {
+            return Err(Unsupported(format!(
+                "absent() of a selector with `=` and another matcher for `{}` has no certain \
+                 labels; keep the `=` alone",
+                matcher.name
+            )));
         }
+        labels.set(&matcher.name, &matcher.value);
     }
-    labels
+    Ok(labels)
 }
 
 fn offset_ms(offset: Option<&ast::Offset>) -> i64 {

@@ -1,1 +1,187 @@
+//! Promise: a rule that cannot be evaluated exactly is refused at load with file, group, rule,
+//! reason and cure: never skipped, never guessed.
 
+use crate::{Remedy, RuleSet};
+
+fn refusal(text: &str) -> String {
+    match RuleSet::parse("f.rules.yaml", text) {
+        Ok(rules) => panic!("accepted: {rules:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn with_rule(rule: &str) -> String {
+    format!("groups:\n  - name: g\n    rules:\n      - {{{rule}}}\n")
+}
+
+fn refused_rule(rule: &str, reason: &str, cure: &str) {
+    let refusal = refusal(&with_rule(rule));
+    let named = "f.rules.yaml: group \"g\": rule \"";
+    assert!(refusal.starts_with(named), "{rule}: {refusal}");
+    assert!(refusal.contains(reason), "{rule}: {refusal}");
+    assert!(refusal.contains(cure), "{rule}: {refusal}");
+}
+
+#[test]
+fn what_is_no_rule_file_is_refused_with_the_place() {
+    let cases = [
+        ("{ groups: [", "line"),
+        ("groups: []\nextra: 1\n", "extra"),
+        ("groups: [{name: g, rules: [], surprise: 1}]\n", "surprise"),
+        (
+            "groups: [{name: g, rules: [{alert: A, expr: x, heal: gc}]}]\n",
+            "heal",
+        ),
+        ("groups: [{name: g, rules: [{alert: A}]}]\n", "expr"),
+        ("groups: [{name: g, name: h, rules: []}]\n", "name"),
+        ("groups: []\n---\ngroups: []\n", "document"),
+        ("", "f.rules.yaml"),
+        ("just text", "f.rules.yaml"),
+    ];
+    for (text, named) in cases {
+        let refusal = refusal(text);
+        assert!(
+            refusal.starts_with("f.rules.yaml: not a Prometheus rule file"),
+            "{refusal}"
+        );
+        assert!(refusal.contains(named), "{text}: {refusal}");
+        assert!(
+            !refusal.trim_end().contains('\n'),
+            "more than one line: {refusal}"
+        );
+    }
+}
+
+#[test]
+fn two_groups_of_one_name_are_refused() {
+    let refusal = refusal("groups: [{name: g, rules: []}, {name: g, rules: []}]\n");
+    assert_eq!(
+        refusal,
+        "f.rules.yaml: group \"g\": two groups of this name are in the file; rename one of them"
+    );
+}
+
+#[test]
+fn fields_of_a_group_that_would_be_ignored_are_refused_by_name() {
+    for (field, value) in [
+        ("interval", "1m"),
+        ("limit", "5"),
+        ("query_offset", "1m"),
+        ("labels", "{a: b}"),
+    ] {
+        let text = format!("groups: [{{name: g, {field}: {value}, rules: []}}]\n");
+        let refusal = refusal(&text);
+        assert!(
+            refusal.starts_with("f.rules.yaml: group \"g\": `"),
+            "{refusal}"
+        );
+        assert!(refusal.contains(&format!("`{field}`")), "{refusal}");
+    }
+}
+
+#[test]
+fn a_rule_that_cannot_be_evaluated_is_refused_with_file_group_rule_reason_and_cure() {
+    let supported = "docs/rules.md lists what is supported";
+    refused_rule("alert: A, expr: 'no_such(x)'", "no_such", supported);
+    refused_rule(
+        "alert: A, expr: 'topk(1, x)'",
+        "`topk` is not supported",
+        supported,
+    );
+    refused_rule("alert: A, expr: 'x +'", "not PromQL", supported);
+    refused_rule(
+        "record: a, alert: A, expr: x",
+        "both `alert` and `record`",
+        "two rules",
+    );
+    refused_rule(
+        "expr: x",
+        "rule \"#1\": neither `alert` nor `record`",
+        "name the alert",
+    );
+    refused_rule("alert: '', expr: x", "`alert` is empty", "name the alert");
+    refused_rule(
+        "record: 'a b', expr: x",
+        "`a b` is no name for a metric",
+        "use letters",
+    );
+}
+
+#[test]
+fn an_unknown_remedy_is_refused_with_the_known_ones() {
+    let refusal = refusal(&with_rule("alert: A, expr: x, labels: {remedy: reboot}"));
+    assert_eq!(
+        refusal,
+        "f.rules.yaml: group \"g\": rule \"A\": the remedy `reboot` is not known; known are `gc` \
+         and `rollback`; without the label the alert only pages"
+    );
+    let templated = "alert: A, expr: x, labels: {remedy: '{{ $labels.r }}'}";
+    refused_rule(templated, "is not known", "known are `gc` and `rollback`");
+}
+
+#[test]
+fn the_remedy_of_a_rule_is_known_and_an_empty_one_is_none() {
+    let text = "groups: [{name: g, rules: [
+        {alert: A, expr: x, labels: {remedy: gc}}, {alert: B, expr: x, labels: {remedy: rollback}},
+        {alert: C, expr: x, labels: {remedy: ''}}, {alert: D, expr: x}, {record: e, expr: x}]}]";
+    let rules = RuleSet::parse("f.rules.yaml", text).unwrap();
+    let remedies = rules.alerting().map(|(_, remedy)| remedy);
+    let expected = [Some(Remedy::Gc), Some(Remedy::Rollback), None, None];
+    assert_eq!(remedies.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn what_only_an_alert_has_is_refused_of_a_recording_rule() {
+    for field in [
+        "for: 5m",
+        "keep_firing_for: 5m",
+        "annotations: {a: b}",
+        "labels: {remedy: gc}",
+    ] {
+        let rule = format!("record: a, expr: x, {field}");
+        refused_rule(
+            &rule,
+            "a recording rule has no `",
+            "make an alert of the rule",
+        );
+    }
+}
+
+#[test]
+fn a_duration_that_is_none_is_refused() {
+    for (field, text) in [
+        ("for", "5 minutes"),
+        ("for", "10"),
+        ("keep_firing_for", "-1m"),
+    ] {
+        let rule = format!("alert: A, expr: x, {field}: '{text}'");
+        refused_rule(
+            &rule,
+            &format!("`{field}: {text}` is no duration"),
+            "5m or 1h30m",
+        );
+    }
+}
+
+#[test]
+fn labels_and_annotations_outside_the_subset_are_refused_by_name() {
+    let cure = "supported are {{ $labels.name }}";
+    let rule = "alert: A, expr: x, annotations: {summary: '{{ query \"up\" }}'}";
+    refused_rule(
+        rule,
+        "`{{ query \"up\" }}` of the annotation `summary`",
+        cure,
+    );
+    let rule = "alert: A, expr: x, labels: {l: '{{ $externalURL }}'}";
+    refused_rule(rule, "`{{ $externalURL }}` of the label `l`", cure);
+    refused_rule(
+        "alert: A, expr: x, labels: {a-b: c}",
+        "`a-b` is no name for a label",
+        "letters",
+    );
+    refused_rule(
+        "alert: A, expr: x, labels: {__name__: c}",
+        "`__name__`",
+        "take the label away",
+    );
+}

@@ -91,7 +91,7 @@ fn duration(value: f64) -> String {
 }
 
 /// Go's `%g`: `digits` significant ones, or as many as tell the value from its neighbours.
-/// An exponent is written below 10^-4 and from 10^digits on, or from 10^21 on without `digits`.
+/// An exponent is written below 10^-4, and from 10^digits on (10^6 without `digits`).
 fn general(value: f64, digits: Option<usize>) -> String {
     let scientific = match digits {
         Some(digits) => format!("{value:.*e}", digits.saturating_sub(1)),
@@ -101,7 +101,7 @@ fn general(value: f64, digits: Option<usize>) -> String {
     let exponent = exponent.parse::<i32>().unwrap_or_default();
     let limit = match digits {
         Some(digits) => i32::try_from(digits).unwrap_or(i32::MAX),
-        None => 21,
+        None => 6,
     };
     let trimmed = |text: &str| {
         if text.contains('.') {
