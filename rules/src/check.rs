@@ -23,10 +23,33 @@ impl Unsupported {
 
 type Checked<T> = Result<T, Unsupported>;
 
+/// What is supported, for messages.
+pub(crate) const SUPPORTED: &str = "supported are selectors with range and offset, arithmetic, \
+     comparisons, and, or, unless, on, ignoring, group_left, group_right, sum, min, max, avg, \
+     count, rate, increase, delta, deriv, predict_linear, avg_, min_, max_, sum_, count_, last_ \
+     and present_over_time, changes, resets, absent, time, abs, scalar, vector, clamp_min and \
+     clamp_max";
+
 /// Parses an expression and checks that all of it is supported.
 pub(crate) fn parse(text: &str) -> Checked<Expr> {
+    if let Some(word) = long_duration(text) {
+        return Err(Unsupported(format!("`{word}` is too long a duration")));
+    }
     let tree = ast::parse(text).map_err(|reason| Unsupported(format!("not PromQL: {reason}")))?;
     expr(&tree)
+}
+
+/// The parser (promql-parser 0.11, util/duration.rs) counts a unit whose number is beyond 32 bits
+/// as nothing, which would make another rule of it.
+fn long_duration(text: &str) -> Option<&str> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+    let mut durations = words.filter(|word| {
+        word.starts_with(|c: char| c.is_ascii_digit()) && !word.chars().all(|c| c.is_ascii_digit())
+    });
+    durations.find(|word| {
+        let mut numbers = word.split(|c: char| !c.is_ascii_digit());
+        numbers.any(|number| !number.is_empty() && number.parse::<u32>().is_err())
+    })
 }
 
 fn expr(tree: &ast::Expr) -> Checked<Expr> {

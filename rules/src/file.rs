@@ -135,8 +135,7 @@ fn rule(file: &str, group: &str, index: usize, raw: RawRule) -> Result<Rule, Loa
 
 fn checked(id: &RuleId, raw: RawRule) -> Result<Rule, Refused> {
     let expr = check::parse(&raw.expr).map_err(|check::Unsupported(reason)| {
-        let cure = "rewrite the expression; docs/rules.md lists what is supported";
-        refused(format!("`expr`: {reason}"), cure)
+        refused(format!("`expr`: {reason}"), check::SUPPORTED)
     })?;
     let kind = match (&raw.alert, &raw.record) {
         (Some(alert), None) => alerting(alert, &raw)?,

@@ -32,6 +32,7 @@ fn what_cannot_be_evaluated_is_refused_by_name() {
         ("rate(rate(a[1m])[1h:1m])", "subqueries"),
         ("a @ 5", "`@` modifier"),
         ("a[5m]", "a range needs a function"),
+        ("rate(a[1h99999999999s])", "too long a duration"),
         ("\"text\"", "a string is not a value"),
         ("time(5)", "argument"),
         ("absent(a{b=\"1\", b!=\"2\"})", "no certain labels"),

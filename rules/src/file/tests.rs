@@ -81,7 +81,7 @@ fn fields_of_a_group_that_would_be_ignored_are_refused_by_name() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_is_refused_with_file_group_rule_reason_and_cure() {
-    let supported = "docs/rules.md lists what is supported";
+    let supported = "supported are selectors";
     refused_rule("alert: A, expr: 'no_such(x)'", "no_such", supported);
     refused_rule(
         "alert: A, expr: 'topk(1, x)'",
