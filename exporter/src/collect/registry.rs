@@ -3,7 +3,7 @@
 
 use std::{
     any::Any,
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     time::{Instant, SystemTime},
 };
@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub families: Vec<Family>,
     /// The collectors that failed, with why; their families are absent.
     pub failed: Vec<(&'static str, CollectError)>,
+    /// Names of the families that the failed collectors gave when they last worked. That they
+    /// are absent says nothing.
+    pub unseen: BTreeSet<String>,
     /// When the collection began.
     pub taken_at: SystemTime,
 }
@@ -41,6 +44,8 @@ pub struct Registry {
 struct Entry {
     collector: Box<dyn Collector>,
     failing: bool,
+    /// What it gave when it last worked.
+    gave: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -82,6 +87,7 @@ impl Registry {
         self.collectors.push(Entry {
             collector,
             failing: false,
+            gave: BTreeSet::new(),
         });
         self
     }
@@ -103,12 +109,19 @@ impl Registry {
         );
         let mut page = Page::default();
         let mut failed = Vec::new();
+        let mut unseen = BTreeSet::new();
         for entry in &mut self.collectors {
             let name = entry.collector.name();
             let begun = Instant::now();
             let error = match run(entry.collector.as_mut(), &cx) {
-                Ok(families) => page.add(name, families).err(),
-                Err(error) => Some(error),
+                Ok(families) => {
+                    entry.gave = families.iter().map(|f| f.name.to_string()).collect();
+                    page.add(name, families).err()
+                }
+                Err(error) => {
+                    unseen.extend(entry.gave.iter().cloned());
+                    Some(error)
+                }
             };
             let label = || vec![("collector", name.to_owned())];
             durations.push(label(), begun.elapsed().as_secs_f64());
@@ -121,6 +134,7 @@ impl Registry {
         Snapshot {
             families,
             failed,
+            unseen,
             taken_at: now,
         }
     }

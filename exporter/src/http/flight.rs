@@ -68,8 +68,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use std::sync::{
-        Barrier,
         atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, channel},
     };
 
     use snowguard_host::Layout;
@@ -80,10 +80,10 @@ mod tests {
         sample::Family,
     };
 
-    /// Counts its collections and holds the first one until it is let go.
+    /// Counts its collections and holds each until the sender of its gate is gone.
     struct Slow {
         collections: Arc<AtomicUsize>,
-        gate: Arc<Barrier>,
+        gate: Receiver<()>,
     }
 
     impl Collector for Slow {
@@ -92,9 +92,8 @@ mod tests {
         }
 
         fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
-            if self.collections.fetch_add(1, Ordering::SeqCst) == 0 {
-                self.gate.wait();
-            }
+            self.collections.fetch_add(1, Ordering::SeqCst);
+            let _ = self.gate.recv();
             Ok(Vec::new())
         }
     }
@@ -102,10 +101,10 @@ mod tests {
     #[tokio::test]
     async fn those_who_ask_at_once_share_one_collection_and_the_next_gets_a_new_one() {
         let collections = Arc::new(AtomicUsize::new(0));
-        let gate = Arc::new(Barrier::new(2));
+        let (closed, gate) = channel();
         let slow = Slow {
             collections: Arc::clone(&collections),
-            gate: Arc::clone(&gate),
+            gate,
         };
         let registry = Registry::new(Layout::new("/nonexistent"), &Names::none());
         let flight = Arc::new(Flight::new(registry.with(Box::new(slow))));
@@ -117,9 +116,7 @@ mod tests {
             .collect();
         // All five have asked before the collection may end: they run before this task again.
         tokio::task::yield_now().await;
-        tokio::task::spawn_blocking(move || gate.wait())
-            .await
-            .unwrap();
+        drop(closed);
         for one in asking {
             assert!(one.await.unwrap().is_some());
         }

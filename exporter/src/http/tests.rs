@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Barrier},
+    sync::mpsc::{Receiver, Sender, channel},
     time::Duration,
 };
 
@@ -10,8 +10,11 @@ use snowguard_host::Layout;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    sync::watch,
-    task::{JoinHandle, spawn_blocking},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        watch,
+    },
+    task::JoinHandle,
 };
 
 use super::{LIMITS, Limits, Server};
@@ -20,8 +23,11 @@ use crate::{
     sample::Family,
 };
 
-/// Meets the test twice in each collection: when it begins, and before it ends.
-struct Gated(Arc<Barrier>);
+/// Says when a collection begins, and ends it when it is let go or the test is over.
+struct Gated {
+    begun: UnboundedSender<()>,
+    go: Receiver<()>,
+}
 
 impl Collector for Gated {
     fn name(&self) -> &'static str {
@@ -29,8 +35,8 @@ impl Collector for Gated {
     }
 
     fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
-        self.0.wait();
-        self.0.wait();
+        let _ = self.begun.send(());
+        let _ = self.go.recv();
         Ok(Vec::new())
     }
 }
@@ -39,14 +45,20 @@ struct Site {
     address: SocketAddr,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
-    gate: Arc<Barrier>,
+    begun: UnboundedReceiver<()>,
+    go: Sender<()>,
 }
 
 impl Site {
     async fn new(limits: Limits) -> Self {
-        let gate = Arc::new(Barrier::new(2));
-        let registry = Registry::new(Layout::new("/nonexistent"), &Names::none())
-            .with(Box::new(Gated(Arc::clone(&gate))));
+        let (sender, begun) = unbounded_channel();
+        let (go, receiver) = channel();
+        let gated = Gated {
+            begun: sender,
+            go: receiver,
+        };
+        let registry = Registry::new(Layout::new("/nonexistent"), &Names::none());
+        let registry = registry.with(Box::new(gated));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
@@ -56,14 +68,17 @@ impl Site {
             address,
             stop,
             serving,
-            gate,
+            begun,
+            go,
         }
     }
 
-    /// Waits until a collection begins, or lets the one that began go on.
-    async fn meet(&self) {
-        let gate = Arc::clone(&self.gate);
-        spawn_blocking(move || gate.wait()).await.unwrap();
+    async fn collection_begins(&mut self) {
+        self.begun.recv().await.unwrap();
+    }
+
+    fn let_it_end(&self) {
+        self.go.send(()).unwrap();
     }
 
     fn get(&self, path: &'static str, headers: &'static str) -> JoinHandle<String> {
@@ -86,10 +101,11 @@ async fn read(stream: &mut TcpStream) -> String {
 
 #[tokio::test]
 async fn a_collection_that_hangs_is_reported_before_the_reader_gives_up() {
-    let site = Site::new(LIMITS).await;
+    let mut site = Site::new(LIMITS).await;
     let answer = site.get("/metrics", "X-Prometheus-Scrape-Timeout-Seconds: 0.6\r\n");
-    site.meet().await;
-    let answer = answer.await.unwrap();
+    site.collection_begins().await;
+    let in_time = tokio::time::timeout(Duration::from_secs(20), answer).await;
+    let answer = in_time.unwrap().unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     assert!(answer.contains("has not ended within"), "{answer}");
     assert!(
@@ -98,22 +114,22 @@ async fn a_collection_that_hangs_is_reported_before_the_reader_gives_up() {
             .unwrap()
             .starts_with("HTTP/1.1 200 ")
     );
-    site.meet().await;
+    site.let_it_end();
 }
 
 #[tokio::test]
 async fn one_request_too_many_is_refused_and_the_others_are_answered() {
-    let site = Site::new(Limits {
+    let mut site = Site::new(Limits {
         in_flight: 1,
         ..LIMITS
     })
     .await;
     let first = site.get("/metrics", "");
-    site.meet().await;
+    site.collection_begins().await;
     let refused = site.get("/metrics", "").await.unwrap();
     assert!(refused.starts_with("HTTP/1.1 503 "), "{refused}");
     assert!(refused.contains("too many requests"), "{refused}");
-    site.meet().await;
+    site.let_it_end();
     assert!(first.await.unwrap().starts_with("HTTP/1.1 200 "));
 }
 
@@ -172,13 +188,13 @@ async fn a_connection_that_is_kept_for_long_is_closed_between_requests() {
 
 #[tokio::test]
 async fn a_request_in_flight_is_answered_before_the_server_ends() {
-    let site = Site::new(LIMITS).await;
+    let mut site = Site::new(LIMITS).await;
     let answer = site.get("/metrics", "");
-    site.meet().await;
+    site.collection_begins().await;
     site.stop.send_replace(true);
     tokio::task::yield_now().await;
     assert!(!site.serving.is_finished());
-    site.meet().await;
+    site.let_it_end();
     assert!(answer.await.unwrap().starts_with("HTTP/1.1 200 "));
     site.serving.await.unwrap();
     assert!(TcpStream::connect(site.address).await.is_err());

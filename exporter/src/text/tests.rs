@@ -116,6 +116,7 @@ fn openmetrics_is_served_only_to_those_who_prefer_it() {
         ),
         (Some("application/openmetrics-text;q=0.5, */*"), Classic),
         (Some("application/openmetrics-text;q=1.5"), Classic),
+        (Some("application/openmetrics-text;q=0.6011"), Classic),
         (Some("application/openmetrics-text;q=nonsense"), Classic),
         (Some(",;,=;q"), Classic),
     ];
