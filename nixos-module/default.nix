@@ -1,0 +1,176 @@
+# services.snowguard: the exporter and the watchdog, each with a unit of its own.
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
+
+let
+  cfg = config.services.snowguard;
+  toml = pkgs.formats.toml { };
+
+  mode =
+    remedy:
+    lib.mkOption {
+      type = lib.types.enum [
+        "off"
+        "observe"
+        "act"
+      ];
+      default = "observe";
+      description = ''
+        How far the remedy `${remedy}` may go: `off`, `observe` (everything but the act: the journal
+        tells what would have been done) or `act`.
+      '';
+    };
+
+  written = toml.generate "snowguard.toml" cfg.settings;
+
+  # A mistake must fail the build of the system, not the unit after the deploy.
+  checked =
+    pkgs.runCommand "snowguard.toml"
+      {
+        nativeBuildInputs = [ cfg.package ];
+      }
+      ''
+        snowguard-exporter --check-config --config ${written}
+        snowguard check-config --config ${written}
+        cp ${written} $out
+      '';
+  canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+  configFile = if canRun then checked else written;
+in
+{
+  options.services.snowguard = {
+    exporter.enable = lib.mkEnableOption "the Snowguard exporter, which publishes facts of this Nix host for Prometheus. No port is opened in the firewall";
+
+    watchdog.enable = lib.mkEnableOption ''
+      the Snowguard watchdog, which evaluates the alert rules on this host and heals: emergency
+      garbage collection and rollback. Both remedies only observe until `settings.gc.mode` and
+      `settings.rollback.mode` say `act`.
+
+      A deploy never restarts the watchdog, so that a deploy is guarded by what was there before it.
+      New settings and versions are in force after `systemctl restart snowguard` or a reboot
+    '';
+
+    package = lib.mkOption {
+      type = lib.types.package;
+      default = pkgs.callPackage ./package.nix { };
+      defaultText = lib.literalExpression "pkgs.callPackage ./package.nix { }";
+      description = "The package with both programs.";
+    };
+
+    ruleFiles = lib.mkOption {
+      type = lib.types.listOf lib.types.path;
+      default = map (name: "${cfg.package}/share/snowguard/rules/${name}.rules.yaml") [
+        "nix-store"
+        "nixos-deploy"
+      ];
+      defaultText = lib.literalMD "the rule files of the package";
+      description = ''
+        The Prometheus rule files that the watchdog heals by. They are checked when the system is
+        built, so they must be in the store. On the Prometheus server, give the same to
+        `services.prometheus.ruleFiles`: what pages is then what heals.
+      '';
+    };
+
+    settings = lib.mkOption {
+      default = { };
+      description = ''
+        The content of {file}`/etc/snowguard/snowguard.toml`, which both programs read. It is
+        checked when the system is built.
+      '';
+      example = lib.literalExpression ''
+        {
+          exporter.listen = "127.0.0.1:7669";
+          gc.mode = "act";
+          gc.trigger = "10%";
+          probes.web = {
+            kind = "http";
+            url = "http://127.0.0.1/health";
+          };
+        }
+      '';
+      type = lib.types.submodule {
+        freeformType = toml.type;
+        options = {
+          exporter.listen = lib.mkOption {
+            type = lib.types.either lib.types.str (lib.types.listOf lib.types.str);
+            default = ":7669";
+            example = [
+              "127.0.0.1:7669"
+              "[::1]:7669"
+            ];
+            description = "Where the exporter listens: `ADDRESS:PORT`, or `:PORT` for every address.";
+          };
+          gc.mode = mode "gc";
+          rollback.mode = mode "rollback";
+          rules.files = lib.mkOption {
+            type = lib.types.listOf lib.types.str;
+            # Interpolation brings a path of the configuration into the store.
+            default = map (file: "${file}") cfg.ruleFiles;
+            defaultText = lib.literalExpression "config.services.snowguard.ruleFiles";
+            description = "The rule files that the watchdog heals by.";
+          };
+        };
+      };
+    };
+  };
+
+  config = lib.mkMerge [
+    (lib.mkIf (cfg.exporter.enable || cfg.watchdog.enable) {
+      environment.systemPackages = [ cfg.package ];
+      environment.etc."snowguard/snowguard.toml".source = configFile;
+    })
+
+    (lib.mkIf cfg.exporter.enable {
+      systemd.services.snowguard-exporter = {
+        description = "Snowguard exporter: facts of this Nix host for Prometheus";
+        wantedBy = [ "multi-user.target" ];
+        after = [ "network.target" ];
+        startLimitIntervalSec = 0;
+        unitConfig.RequiresMountsFor = [
+          "/nix/store"
+          "/nix/var/nix"
+        ];
+        restartTriggers = [ configFile ];
+        serviceConfig = import ./exporter-service.nix // {
+          ExecStart = "${cfg.package}/bin/snowguard-exporter";
+          ExecReload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
+        };
+      };
+    })
+
+    (lib.mkIf cfg.watchdog.enable {
+      systemd.services.snowguard = {
+        description = "Snowguard watchdog: heals this Nix host by its own alerts";
+        wantedBy = [ "multi-user.target" ];
+        # GC roots below a home that is not mounted yet look gone, and Nix forgets such roots.
+        after = [
+          "local-fs.target"
+          "remote-fs.target"
+          "nix-daemon.socket"
+        ];
+        startLimitIntervalSec = 0;
+        unitConfig.RequiresMountsFor = [
+          "/nix/store"
+          "/nix/var/nix"
+          "/home"
+          "/root"
+        ];
+        # The deploy on trial must not bring its own judge, and a rollback must not stop the
+        # program that does it.
+        restartIfChanged = false;
+        stopIfChanged = false;
+        path = [
+          config.nix.package
+          config.systemd.package
+        ];
+        serviceConfig = import ./watchdog-service.nix // {
+          ExecStart = "${cfg.package}/bin/snowguard watch";
+        };
+      };
+    })
+  ];
+}

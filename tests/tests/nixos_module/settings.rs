@@ -1,0 +1,107 @@
+//! The options, and what becomes of them.
+
+use serde_json::json;
+
+use crate::{BOTH, evaluate, workspace};
+
+#[test]
+fn nothing_is_installed_before_a_program_is_enabled() {
+    let host = evaluate("{ }").unwrap();
+    assert_eq!(host["services"], json!({}));
+    assert_eq!(host["etc"], json!([]));
+    assert_eq!(host["systemPackages"], json!([]));
+}
+
+#[test]
+fn each_program_can_be_enabled_alone() {
+    for (program, unit) in [
+        ("exporter", "snowguard-exporter"),
+        ("watchdog", "snowguard"),
+    ] {
+        let host = evaluate(&format!(
+            "{{ services.snowguard.{program}.enable = true; }}"
+        ))
+        .unwrap();
+        let services = host["services"].as_object().unwrap();
+        assert_eq!(services.keys().collect::<Vec<_>>(), [unit]);
+        assert_eq!(host["etc"], json!(["snowguard/snowguard.toml"]));
+    }
+}
+
+#[test]
+fn both_remedies_only_observe_until_the_settings_say_act() {
+    let host = evaluate(BOTH).unwrap();
+    assert_eq!(host["settings"]["gc"], json!({"mode": "observe"}));
+    assert_eq!(host["settings"]["rollback"], json!({"mode": "observe"}));
+
+    let host = evaluate("{ services.snowguard.settings.gc.mode = \"act\"; }").unwrap();
+    assert_eq!(host["settings"]["gc"]["mode"], "act");
+    assert_eq!(host["settings"]["rollback"]["mode"], "observe");
+}
+
+#[test]
+fn the_watchdog_heals_by_the_rule_files_of_the_package_unless_others_are_named() {
+    let host = evaluate(BOTH).unwrap();
+    let files = host["settings"]["rules"]["files"].as_array().unwrap();
+    assert_eq!(host["ruleFiles"].as_array().unwrap(), files);
+    for (file, name) in files.iter().zip(["nix-store", "nixos-deploy"]) {
+        let name = format!("{name}.rules.yaml");
+        let end = format!("-snowguard/share/snowguard/rules/{name}");
+        assert!(file.as_str().unwrap().ends_with(&end), "{file}");
+        assert!(workspace().join("rules").join(&name).exists(), "{name}");
+    }
+
+    let other = "{ services.snowguard.ruleFiles = [ \"/nix/store/x-own.yaml\" ]; }";
+    let host = evaluate(other).unwrap();
+    let expected = json!({"files": ["/nix/store/x-own.yaml"]});
+    assert_eq!(host["settings"]["rules"], expected);
+}
+
+#[test]
+fn a_setting_that_the_module_does_not_know_reaches_the_programs() {
+    let host = evaluate(
+        "{ services.snowguard.settings = {
+             gc.trigger = \"10%\";
+             exporter.collectors.memory = false;
+             probes.web = { kind = \"tcp\"; address = \"127.0.0.1:80\"; failures = 3; };
+           }; }",
+    );
+    let settings = &host.unwrap()["settings"];
+    let gc = json!({"mode": "observe", "trigger": "10%"});
+    assert_eq!(settings["gc"], gc);
+    let exporter = json!({"listen": ":7669", "collectors": {"memory": false}});
+    assert_eq!(settings["exporter"], exporter);
+    assert_eq!(settings["probes"]["web"]["failures"], 3);
+}
+
+#[test]
+fn a_setting_of_a_wrong_type_or_a_misspelt_option_fails_by_its_name() {
+    for (setting, named) in [
+        ("settings.gc.mode = \"on\"", "settings.gc.mode"),
+        ("settings.rollback.mode = true", "settings.rollback.mode"),
+        (
+            "settings.exporter.listen = 7669",
+            "settings.exporter.listen",
+        ),
+        ("exporter.enable = \"yes\"", "exporter.enable"),
+        ("ruleFiles = [ \"own.yaml\" ]", "ruleFiles"),
+        ("watchdogs.enable = true", "watchdogs"),
+    ] {
+        let said = evaluate(&format!("{{ services.snowguard.{setting}; }}")).expect_err(setting);
+        let option = format!("services.snowguard.{named}");
+        assert!(said.contains(&option), "{setting}: {said}");
+    }
+}
+
+#[test]
+fn both_programs_check_the_settings_when_the_system_is_built() {
+    let host = evaluate(BOTH).unwrap();
+    let check = host["check"].as_str().unwrap();
+    let file = "--config /nix/store/cccccccccccccccccccccccccccccccc-written-snowguard.toml\n";
+    for program in [
+        "snowguard-exporter --check-config ",
+        "snowguard check-config ",
+    ] {
+        assert!(check.contains(&format!("{program}{file}")), "{check}");
+    }
+}
