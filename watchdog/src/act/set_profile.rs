@@ -126,13 +126,13 @@ impl SetProfile {
 
 /// The lock that Nix takes on a profile (`lockProfile` in src/libstore/profiles.cc, 2.26): the
 /// file `PROFILE.lock`, locked by flock, unlinked when released.
-struct ProfileLock {
+pub(super) struct ProfileLock {
     path: PathBuf,
     file: File,
 }
 
 impl ProfileLock {
-    fn take(profile: &Path, deadline: Duration) -> Result<Self, FactError> {
+    pub(super) fn take(profile: &Path, deadline: Duration) -> Result<Self, FactError> {
         let mut path = profile.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
@@ -170,7 +170,7 @@ impl ProfileLock {
         }
     }
 
-    fn release(mut self) {
+    pub(super) fn release(mut self) {
         // Token and unlinking as in `deleteLockFile`, but the token first: on a full disk it
         // cannot be written, and a lock without token must keep its name, or one who waits for
         // it and one who makes it anew would both hold "the" lock.

@@ -86,6 +86,7 @@ pub fn tick(
         mode: policy.mode,
         now_ms,
     };
+    let machine = machine.not_after(now_ms);
     let (seen, mut decisions) = machine.clone().step(Event::Seen(facts), policy, now_ms);
     if let Some(bad) = would_begin(&machine, &seen) {
         let would = seen.would_act(facts.system);

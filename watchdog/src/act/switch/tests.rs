@@ -1,1 +1,194 @@
-//! Tests.
+//! With scripts in the place of `switch-to-configuration` and of systemd.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Switch, SwitchEnd, Systemd, Way};
+
+fn program(path: &Path, body: &str) {
+    fs::create_dir_all(path.parent().expect("parent")).expect("directory");
+    fs::write(path, format!("#!/bin/sh\n{body}\n")).expect("program");
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("mode");
+}
+
+fn system(root: &Path, body: &str) -> String {
+    program(&root.join("bin/switch-to-configuration"), body);
+    root.to_str().expect("UTF-8").to_owned()
+}
+
+fn child() -> Switch {
+    Switch {
+        way: Way::Child,
+        deadline: Duration::from_secs(20),
+        log: None,
+    }
+}
+
+#[test]
+fn the_exit_codes_of_a_switch_are_told_apart() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    for (body, end) in [
+        ("test \"$*\" = switch", SwitchEnd::Switched),
+        ("exit 1", SwitchEnd::Rejected),
+        ("exit 2", SwitchEnd::ActivationFailed),
+        ("exit 4", SwitchEnd::UnitsFailed),
+        ("exit 11", SwitchEnd::LockHeld),
+        ("exit 100", SwitchEnd::InitInterface),
+        ("exit 3", SwitchEnd::Other(3)),
+        ("kill -9 $$", SwitchEnd::Killed(9)),
+    ] {
+        let target = system(root.path(), body);
+        assert_eq!(child().run(&target, "i").expect(body), end, "{body}");
+    }
+    let error = child().run("/nix/store/none", "i").expect_err("no script");
+    assert!(error.to_string().contains("/nix/store/none/bin"), "{error}");
+}
+
+#[test]
+fn a_switch_that_takes_too_long_is_reported_and_not_cut_in_half() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let (go, done) = (root.path().join("go"), root.path().join("done"));
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    let body = format!(
+        "read line < {}\necho end > {}",
+        go.display(),
+        done.display()
+    );
+    let target = system(root.path(), &body);
+    let mut switch = child();
+    switch.deadline = Duration::from_millis(50);
+    assert_eq!(
+        switch.run(&target, "i").expect("begun"),
+        SwitchEnd::Unfinished
+    );
+    assert!(!done.exists());
+    fs::write(&go, "go\n").expect("let it go on");
+    for _ in 0..400 {
+        if done.exists() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
+    panic!("the switch was killed");
+}
+
+#[test]
+fn what_a_switch_says_is_kept() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let target = system(root.path(), "echo one; echo two >&2");
+    let log = root.path().join("log");
+    let mut switch = child();
+    switch.log = Some(log.clone());
+    switch.run(&target, "i").expect("run");
+    assert_eq!(fs::read_to_string(log).expect("log"), "one\ntwo\n");
+}
+
+#[test]
+fn under_another_root_the_chroot_program_is_given_the_root_and_the_path_inside_it() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let chroot = root.path().join("chroot");
+    program(
+        &chroot,
+        &format!("echo \"$@\" > {}/args", root.path().display()),
+    );
+    let mut switch = child();
+    switch.way = Way::Chroot {
+        program: chroot,
+        root: PathBuf::from("/srv/box"),
+    };
+    switch.run("/nix/store/1-system", "i").expect("run");
+    let args = fs::read_to_string(root.path().join("args")).expect("args");
+    assert_eq!(
+        args,
+        "/srv/box /nix/store/1-system/bin/switch-to-configuration switch\n"
+    );
+}
+
+/// A systemd made of two scripts, which keeps its unit in a file.
+fn systemd(root: &Path) -> Systemd {
+    let (run, ctl) = (root.join("systemd-run"), root.join("systemctl"));
+    let here = root.display();
+    program(
+        &run,
+        &format!(
+            "echo run \"$@\" >> {here}/calls\nfor a; do case $a in --description=*) \
+             echo \"Description=${{a#*=}}\" > {here}/unit;; esac; done\n\
+             printf 'LoadState=loaded\\nActiveState=failed\\nSubState=failed\\nExecMainCode=1\\nExecMainStatus=4\\n' >> {here}/unit"
+        ),
+    );
+    program(
+        &ctl,
+        &format!(
+            "echo $1 >> {here}/calls\ncase $1 in\nshow) if [ -e {here}/unit ]; then while read -r l; do echo \"$l\"; done < {here}/unit\n\
+             else printf 'LoadState=not-found\\nActiveState=inactive\\nSubState=dead\\nDescription=x\\n'; fi;;\n\
+             reset-failed) /bin/rm -f {here}/unit;;\nesac"
+        ),
+    );
+    Systemd {
+        systemd_run: run,
+        systemctl: ctl,
+    }
+}
+
+fn calls(root: &Path) -> Vec<String> {
+    let text = fs::read_to_string(root.join("calls")).unwrap_or_default();
+    let words = text.lines().filter_map(|line| line.split(' ').next());
+    words.map(ToOwned::to_owned).collect()
+}
+
+#[test]
+fn with_systemd_the_switch_is_a_unit_whose_end_is_read_and_whose_name_is_let_go() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let switch = Switch {
+        way: Way::Systemd(systemd(root.path())),
+        ..child()
+    };
+    let end = switch
+        .run("/nix/store/1-system", "rollback-5")
+        .expect("run");
+    assert_eq!(end, SwitchEnd::UnitsFailed);
+    let expected = ["show", "run", "show", "stop", "reset-failed"];
+    assert_eq!(calls(root.path()), expected);
+    let said = fs::read_to_string(root.path().join("calls")).expect("calls");
+    assert!(said.contains("--unit=nixos-rebuild-switch-to-configuration.service"));
+    assert!(said.contains("-- /nix/store/1-system/bin/switch-to-configuration switch"));
+    assert!(!said.contains("--pipe") && !said.contains("--collect"));
+}
+
+#[test]
+fn after_a_restart_a_switch_that_has_ended_is_read_and_not_begun_again() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let way = systemd(root.path());
+    let unit = "Description=Snowguard rollback-5\nLoadState=loaded\nActiveState=active\nSubState=exited\nExecMainCode=1\nExecMainStatus=0\n";
+    fs::write(root.path().join("unit"), unit).expect("unit");
+    let switch = Switch {
+        way: Way::Systemd(way),
+        ..child()
+    };
+    let end = switch
+        .run("/nix/store/1-system", "rollback-5")
+        .expect("run");
+    assert_eq!(end, SwitchEnd::Switched);
+    assert!(!calls(root.path()).contains(&"run".to_owned()));
+}
+
+#[test]
+fn a_switch_of_somebody_else_is_waited_for() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let way = systemd(root.path());
+    let unit = "Description=nixos-rebuild\nLoadState=loaded\nActiveState=active\nSubState=running\nExecMainCode=0\nExecMainStatus=0\n";
+    fs::write(root.path().join("unit"), unit).expect("unit");
+    let switch = Switch {
+        way: Way::Systemd(way),
+        ..child()
+    };
+    let end = switch
+        .run("/nix/store/1-system", "rollback-5")
+        .expect("run");
+    assert_eq!(end, SwitchEnd::LockHeld);
+    assert_eq!(calls(root.path()), ["show"]);
+}

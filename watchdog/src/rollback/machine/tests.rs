@@ -1,0 +1,368 @@
+//! Promise 4: "At most one rollback per deploy; never from blindness; never to a generation that
+//! was not good." As stories; all other histories are in the simulation.
+
+use crate::{
+    act::switch::SwitchEnd,
+    record::Mode,
+    rollback::{
+        facts::AlertSeen,
+        machine::Machine,
+        simulation::world::{Blindness, Call, World},
+        state::State,
+    },
+};
+
+#[test]
+fn the_first_system_is_good_only_after_a_healthy_soak() {
+    let mut world = World::new(Mode::Act);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(40);
+    assert_eq!(world.state(), "adopting");
+    assert_eq!(world.machine.good(), []);
+    world.host.borrow_mut().fault_in_var = false;
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.machine.good(), [world.generation(1)]);
+}
+
+#[test]
+fn a_good_deploy_settles_and_nothing_is_done() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(false);
+    world.ticks(3);
+    assert!(world.machine.on_trial());
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.reasons(), ["trial", "settled"]);
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn a_bad_deploy_is_undone_once_and_its_closure_denied() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(10);
+    let good = world.generation(1);
+    assert_eq!(
+        world.calls(),
+        [Call::SetProfile(good.clone()), Call::Switch(good.clone())]
+    );
+    assert_eq!(world.state(), "settled");
+    let reasons = [
+        "trial",
+        "condemned",
+        "rollback",
+        "profile_set",
+        "switched",
+        "rolled_back",
+    ];
+    assert_eq!(world.reasons(), reasons);
+    let denied = world.machine.denied().iter().map(|d| &d.store_path);
+    assert!(denied.eq([&world.generation(2).store_path]));
+}
+
+#[test]
+fn two_bad_deploys_in_a_row_lead_to_the_last_good_one_and_not_to_the_number_before() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(1);
+    world.deploy(true);
+    world.ticks(30);
+    assert_eq!(
+        world.calls().last(),
+        Some(&Call::Switch(world.generation(1)))
+    );
+    assert_eq!(world.state(), "settled");
+}
+
+#[test]
+fn a_denied_closure_that_is_deployed_again_is_a_new_deploy_and_recorded_as_such() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(10);
+    world.activate(&world.generation(2));
+    world.ticks(1);
+    assert_eq!(world.reasons().last(), Some(&"trial_of_denied"));
+    world.ticks(10);
+    assert_eq!(world.calls().len(), 4, "its alert fired again");
+}
+
+#[test]
+fn what_failed_before_the_deploy_condemns_nothing() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(3);
+    world.deploy(false);
+    world.ticks(30);
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn an_alert_that_began_before_the_deploy_condemns_nothing() {
+    let mut world = World::settled(Mode::Act);
+    world.other_alerts = vec![AlertSeen {
+        name: "DiskSlow".to_owned(),
+        active_at_ms: world.now,
+        probe: None,
+    }];
+    world.ticks(1);
+    world.now += 1_000;
+    world.deploy(false);
+    world.ticks(30);
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn an_alert_without_a_trial_condemns_nothing() {
+    let mut world = World::settled(Mode::Act);
+    world.other_alerts = vec![AlertSeen {
+        name: "Late".to_owned(),
+        active_at_ms: world.now + 1,
+        probe: None,
+    }];
+    world.ticks(30);
+    assert_eq!((world.state(), world.calls()), ("settled", Vec::new()));
+}
+
+#[test]
+fn a_units_stop_before_the_system_changes_is_the_deploys_own_failure() {
+    let mut world = World::settled(Mode::Act);
+    // The profile is set, the units are stopped, and only then the running system changes.
+    world.deploy(true);
+    let old = world.generation(1).store_path;
+    let new = std::mem::replace(&mut world.host.borrow_mut().running, old);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(1);
+    world.host.borrow_mut().running = new;
+    world.host.borrow_mut().fault_in_var = false;
+    world.ticks(3);
+    assert_eq!(
+        world.calls().last(),
+        Some(&Call::Switch(world.generation(1)))
+    );
+}
+
+#[test]
+fn a_fix_on_top_of_a_bad_deploy_is_given_time_to_cure() {
+    let mut world = World::settled(Mode::Act);
+    let since = world.now;
+    world.deploy(true);
+    world.host.borrow_mut().validity_unreadable = true;
+    world.ticks(3);
+    assert_eq!(world.state(), "condemned");
+    // The alert of the bad deploy still fires while the fix is seen for the first time.
+    world.other_alerts = vec![AlertSeen {
+        name: "Slow".to_owned(),
+        active_at_ms: since + 1,
+        probe: None,
+    }];
+    world.deploy(false);
+    world.ticks(2);
+    world.other_alerts.clear();
+    world.ticks(20);
+    assert_eq!((world.state(), world.calls()), ("settled", Vec::new()));
+}
+
+#[test]
+fn blindness_neither_settles_nor_condemns() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(1);
+    world.other_alerts = vec![AlertSeen {
+        name: "Bad".to_owned(),
+        active_at_ms: world.now,
+        probe: None,
+    }];
+    let before = world.machine.clone();
+    for (system, probes) in [(true, true), (true, false), (false, true)] {
+        for _ in 0..40 {
+            world.tick(Blindness { system, probes });
+        }
+        assert_eq!(world.machine, before);
+    }
+}
+
+#[test]
+fn a_target_that_is_gone_or_invalid_is_passed_over() {
+    let mut world = World::settled(Mode::Act);
+    for _ in 0..2 {
+        world.deploy(false);
+        world.ticks(10);
+    }
+    let (first, newest) = (world.generation(1), world.generation(3));
+    let second = world.generation(2);
+    world.host.borrow_mut().invalid.insert(newest.store_path);
+    world.host.borrow_mut().generations.retain(|g| *g != second);
+    world.deploy(true);
+    world.ticks(3);
+    assert_eq!(world.calls().last(), Some(&Call::Switch(first)));
+}
+
+#[test]
+fn without_a_target_it_refuses_and_latches() {
+    let mut world = World::settled(Mode::Act);
+    let path = world.generation(1).store_path;
+    world.host.borrow_mut().invalid.insert(path);
+    world.deploy(true);
+    world.ticks(40);
+    assert_eq!((world.state(), world.calls()), ("failed", Vec::new()));
+    assert_eq!(world.reasons(), ["trial", "condemned", "no_target"]);
+    world.deploy(true);
+    world.ticks(40);
+    assert!(world.machine.latched(), "a latch is opened by hand only");
+    let machine = std::mem::take(&mut world.machine);
+    world.machine = machine.release();
+    world.ticks(1);
+    assert_eq!(world.state(), "adopting");
+}
+
+#[test]
+fn another_kernel_is_never_switched_to_on_a_running_machine() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(false);
+    world.ticks(10);
+    let path = world.generation(2).store_path;
+    world.host.borrow_mut().needs_reboot.insert(path);
+    world.deploy(true);
+    world.ticks(10);
+    assert_eq!((world.state(), world.calls()), ("failed", Vec::new()));
+    assert_eq!(world.reasons().last(), Some(&"needs_reboot"));
+}
+
+#[test]
+fn each_exit_code_has_its_own_end() {
+    for (end, state, reason) in [
+        (SwitchEnd::UnitsFailed, "settled", "rolled_back"),
+        (SwitchEnd::Rejected, "failed", "switch_rejected"),
+        (SwitchEnd::ActivationFailed, "failed", "activation_failed"),
+        (SwitchEnd::InitInterface, "failed", "needs_reboot"),
+        (SwitchEnd::Killed(9), "failed", "switch_killed"),
+        (SwitchEnd::Unfinished, "failed", "switch_unfinished"),
+        (SwitchEnd::LockHeld, "failed", "too_many_attempts"),
+    ] {
+        let mut world = World::settled(Mode::Act);
+        world.host.borrow_mut().switch_ends = end;
+        world.deploy(true);
+        world.ticks(60);
+        assert_eq!(world.state(), state, "{end:?}");
+        assert_eq!(world.reasons().last(), Some(&reason), "{end:?}");
+    }
+}
+
+#[test]
+fn a_switch_that_waited_for_the_lock_goes_on_when_it_is_free() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().switch_ends = SwitchEnd::LockHeld;
+    world.deploy(true);
+    world.ticks(5);
+    assert_eq!(world.state(), "rolling_back");
+    world.host.borrow_mut().switch_ends = SwitchEnd::Switched;
+    world.ticks(5);
+    assert_eq!(world.state(), "settled");
+}
+
+#[test]
+fn a_fault_that_going_back_does_not_cure_latches_without_a_loop() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(1);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(60);
+    assert_eq!(world.reasons().last(), Some(&"not_cured"));
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
+fn who_deploys_in_the_middle_of_a_rollback_has_the_last_word() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().switch_ends = SwitchEnd::LockHeld;
+    world.deploy(true);
+    world.ticks(3);
+    world.deploy(false);
+    let before = world.calls().len();
+    world.ticks(20);
+    assert_eq!((world.state(), world.calls().len()), ("settled", before));
+}
+
+#[test]
+fn a_state_file_of_another_version_is_refused_rather_than_begun_anew() {
+    let text = Machine::default().to_json().expect("JSON");
+    assert!(Machine::from_json(&text).is_ok());
+    let newer = text.replace("\"version\": 1", "\"version\": 2");
+    let why = Machine::from_json(&newer).expect_err("newer");
+    assert!(why.contains("version 2"), "{why}");
+    assert!(Machine::from_json("{}").is_err());
+}
+
+/// Promise 5: "In `observe` mode nothing on the host changes."
+#[test]
+fn observe_mode_says_once_what_it_would_do_and_does_nothing() {
+    let mut world = World::settled(Mode::Observe);
+    world.deploy(true);
+    world.ticks(60);
+    assert_eq!(world.calls(), []);
+    assert_eq!(
+        world.reasons(),
+        [
+            "trial",
+            "condemned",
+            "rollback",
+            "would_set_profile",
+            "would_switch"
+        ]
+    );
+    assert!(matches!(
+        world.machine.state(),
+        State::Observed {
+            target: Some(_),
+            ..
+        }
+    ));
+    world.policy.mode = Mode::Act;
+    world.ticks(20);
+    assert_eq!(world.calls(), [], "one decision per deploy");
+    world.deploy(false);
+    world.ticks(20);
+    assert_eq!(world.state(), "settled");
+}
+
+#[test]
+fn a_remedy_switched_off_in_the_middle_of_a_rollback_stops_there() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().switch_ends = SwitchEnd::LockHeld;
+    world.deploy(true);
+    world.ticks(3);
+    let before = world.calls().len();
+    world.policy.mode = Mode::Observe;
+    world.ticks(3);
+    assert_eq!((world.state(), world.calls().len()), ("failed", before));
+}
+
+/// Promise 3: "after being killed at any point".
+#[test]
+fn killed_after_any_number_of_effects_it_comes_to_the_same_end() {
+    for after in 0..20 {
+        let mut world = World::settled(Mode::Act);
+        world.deploy(true);
+        world.host.borrow_mut().fuse = Some(after);
+        world.ticks(15);
+        assert_eq!(world.state(), "settled", "killed after {after} effects");
+        let good = world.generation(1);
+        assert_eq!(world.host.borrow().running, good.store_path);
+        assert_eq!(world.host.borrow().current, Some(good));
+    }
+}
+
+#[test]
+fn what_cannot_be_kept_on_disk_is_not_done() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(1);
+    world.host.borrow_mut().disk_full = true;
+    world.ticks(5);
+    assert_eq!(world.calls(), []);
+    assert_eq!(world.reasons().last(), Some(&"state_not_kept"));
+    world.host.borrow_mut().disk_full = false;
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+}

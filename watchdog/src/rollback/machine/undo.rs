@@ -1,0 +1,266 @@
+//! From a condemned deploy to the last known good one, or to a latch.
+
+use super::{Machine, healthy};
+use crate::{
+    act::switch::SwitchEnd,
+    record::{Mode, Step},
+    rollback::{
+        decision::{Decision, name, name_of},
+        facts::{Deploy, Facts, GenerationId, SystemSeen},
+        policy::Policy,
+        soak::{self, Elapsed},
+        state::{Bad, Denied, Failure, Phase, State},
+        target::{self, Choice},
+    },
+};
+
+const MAX_DENIED: usize = 64;
+
+impl Machine {
+    /// Chooses the target of a condemned deploy, and begins the rollback if it may act.
+    pub(super) fn plan(
+        &mut self,
+        facts: &Facts<'_>,
+        system: &SystemSeen,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::Condemned { bad, waiting } = &mut self.state else {
+            return;
+        };
+        if policy.mode == Mode::Off {
+            return;
+        }
+        let bad_path = bad.deploy.store_path.clone();
+        let choice = target::choose(&self.good, &self.denied, &bad_path, system, facts);
+        let (target, reason, why) = match choice {
+            Choice::Blind(why) => {
+                if *waiting != why {
+                    let message = format!("no target can be chosen yet: {why}");
+                    out.push(Decision::about(bad, Step::Refused, "blind", message, None));
+                    *waiting = why;
+                }
+                return;
+            }
+            Choice::Target(target) => {
+                let would = if policy.mode == Mode::Act {
+                    ""
+                } else {
+                    "would "
+                };
+                let message = format!(
+                    "{would}roll back from {} to {}, the last known good",
+                    name(&bad.deploy),
+                    name_of(&target)
+                );
+                let plan = Decision::about(bad, Step::Plan, "rollback", message, Some(&target));
+                out.push(plan);
+                let bad = bad.clone();
+                if policy.mode == Mode::Act {
+                    self.roll_back(bad, target, system, now);
+                } else {
+                    let target = Some(target);
+                    self.state = State::Observed { bad, target };
+                }
+                return;
+            }
+            Choice::NeedsReboot(target, what) => {
+                let why = format!("{} cannot be switched to: {what}", name_of(&target));
+                (Some(target), "needs_reboot", why)
+            }
+            Choice::None(why) if why.is_empty() => {
+                (None, "no_target", "no generation is known good".to_owned())
+            }
+            Choice::None(why) => (None, "no_target", why.join("; ")),
+        };
+        let refused = Decision::about(bad, Step::Refused, reason, why.clone(), target.as_ref());
+        out.push(refused);
+        let bad = bad.clone();
+        self.state = if policy.mode == Mode::Act {
+            let reason = reason.to_owned();
+            let failure = Failure { reason, why };
+            State::Failed {
+                bad,
+                target,
+                failure,
+            }
+        } else {
+            let target = None;
+            State::Observed { bad, target }
+        };
+    }
+
+    pub(super) fn roll_back(
+        &mut self,
+        bad: Bad,
+        target: GenerationId,
+        system: &SystemSeen,
+        now: i64,
+    ) {
+        let bad_path = &bad.deploy.store_path;
+        self.good.retain(|known| known.store_path != *bad_path);
+        self.denied.retain(|known| known.store_path != *bad_path);
+        self.denied.push(Denied {
+            store_path: bad_path.clone(),
+            at_ms: now,
+            alert: bad.alert.clone(),
+        });
+        let excess = self.denied.len().saturating_sub(MAX_DENIED);
+        self.denied.drain(..excess);
+        self.state = State::RollingBack {
+            bad,
+            target,
+            from: system.current.as_ref().map(|current| current.number),
+            phase: Phase::Begun,
+            attempts: 0,
+        };
+    }
+
+    pub(super) fn profile_set(&mut self, outcome: Result<(), &str>, out: &mut Vec<Decision>) {
+        let State::RollingBack {
+            bad,
+            target,
+            phase: phase @ Phase::Begun,
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        match outcome {
+            Ok(()) => {
+                *phase = Phase::ProfileSet;
+                let message = format!("the profile points to {}", name_of(target));
+                out.push(Decision::about(
+                    bad,
+                    Step::Act,
+                    "profile_set",
+                    message,
+                    Some(target),
+                ));
+            }
+            Err(why) => self.fail("profile_not_set", why.to_owned(), out),
+        }
+    }
+
+    pub(super) fn switched(&mut self, outcome: Result<SwitchEnd, &str>, out: &mut Vec<Decision>) {
+        let State::RollingBack {
+            bad,
+            target,
+            phase: Phase::ProfileSet,
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        let end = match outcome {
+            Ok(end) => end,
+            Err(why) => return self.fail("switch_not_begun", why.to_owned(), out),
+        };
+        let message = format!("the switch to {} {end}", name_of(target));
+        if end.is_to_be_tried_again() {
+            out.push(Decision::about(
+                bad,
+                Step::Act,
+                end.reason(),
+                message,
+                Some(target),
+            ));
+        } else if end.has_switched() {
+            out.push(Decision::about(
+                bad,
+                Step::Act,
+                end.reason(),
+                message,
+                Some(target),
+            ));
+            self.state = State::Verifying {
+                bad: bad.clone(),
+                target: target.clone(),
+                elapsed: Elapsed::default(),
+                soak: None,
+            };
+        } else {
+            self.fail(end.reason(), message, out);
+        }
+    }
+
+    pub(super) fn verify(
+        &mut self,
+        facts: &Facts<'_>,
+        system: &SystemSeen,
+        running: &Deploy,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::Verifying {
+            bad,
+            target,
+            elapsed,
+            soak,
+        } = &mut self.state
+        else {
+            return;
+        };
+        let Some(probes) = facts.probes else { return };
+        let there =
+            running.store_path == target.store_path && system.current.as_ref() == Some(target);
+        let cured = healthy(probes, &bad.before.failing)
+            && !facts.alerts.iter().any(|alert| alert.name == bad.alert);
+        *elapsed = elapsed.look(now, policy.max_gap);
+        *soak = soak::look(*soak, there && cured, now, policy.max_gap);
+        if soak::lasted(*soak, policy.verify_soak) {
+            let message = format!("{} runs and is healthy again", name_of(target));
+            out.push(Decision::about(
+                bad,
+                Step::Done,
+                "rolled_back",
+                message,
+                Some(target),
+            ));
+            let good = Deploy {
+                store_path: target.store_path.clone(),
+                generation: Some(target.clone()),
+            };
+            self.settle(good, system);
+        } else if soak.is_none() && elapsed.is(policy.verify_window) {
+            if there {
+                let why = "the target runs, and what was wrong is wrong still".to_owned();
+                self.fail("not_cured", why, out);
+            } else {
+                let why = format!(
+                    "the switch came to its end, yet {:?} runs and the profile points to {}",
+                    running.store_path,
+                    system
+                        .current
+                        .as_ref()
+                        .map_or("nothing".to_owned(), name_of)
+                );
+                self.fail("not_switched", why, out);
+            }
+        }
+    }
+
+    /// Latches.
+    pub(super) fn fail(&mut self, reason: &'static str, why: String, out: &mut Vec<Decision>) {
+        let (State::RollingBack { bad, target, .. } | State::Verifying { bad, target, .. }) =
+            &self.state
+        else {
+            return;
+        };
+        out.push(Decision::about(
+            bad,
+            Step::Failed,
+            reason,
+            why.clone(),
+            Some(target),
+        ));
+        let reason = reason.to_owned();
+        self.state = State::Failed {
+            bad: bad.clone(),
+            target: Some(target.clone()),
+            failure: Failure { reason, why },
+        };
+    }
+}

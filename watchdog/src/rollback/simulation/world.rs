@@ -1,0 +1,326 @@
+//! A host that exists in memory only: a store, a profile, one probe, the alert that goes with it,
+//! a disk, and a fuse that kills the watchdog.
+
+use std::{
+    cell::RefCell,
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::Duration,
+};
+
+use crate::{
+    act::switch::SwitchEnd,
+    probe::ProbeResult,
+    record::{Mode, Record},
+    rollback::{
+        facts::{AlertSeen, Facts, GenerationId, SystemSeen, TargetCheck},
+        machine::{Act, Machine},
+        policy::Policy,
+        run::{Hands, Verbs, tick},
+    },
+};
+
+pub(in crate::rollback) const TICK_MS: i64 = 15_000;
+pub(in crate::rollback) const ALERT: &str = "ProbeFails";
+
+/// What the watchdog did to the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::rollback) enum Call {
+    SetProfile(GenerationId),
+    Switch(GenerationId),
+}
+
+#[derive(Debug)]
+pub(in crate::rollback) struct Host {
+    pub(in crate::rollback) generations: Vec<GenerationId>,
+    pub(in crate::rollback) current: Option<GenerationId>,
+    pub(in crate::rollback) running: String,
+    /// Closures under which the probe fails.
+    pub(in crate::rollback) broken: BTreeSet<String>,
+    /// The probe fails under every closure.
+    pub(in crate::rollback) fault_in_var: bool,
+    pub(in crate::rollback) invalid: BTreeSet<String>,
+    pub(in crate::rollback) needs_reboot: BTreeSet<String>,
+    pub(in crate::rollback) validity_unreadable: bool,
+    pub(in crate::rollback) switch_ends: SwitchEnd,
+    pub(in crate::rollback) disk_full: bool,
+    pub(in crate::rollback) disk: Option<String>,
+    /// How many more effects the watchdog lives for.
+    pub(in crate::rollback) fuse: Option<u32>,
+    pub(in crate::rollback) calls: Vec<Call>,
+}
+
+impl Host {
+    /// One effect comes nearer to the kill.
+    fn burn(host: &RefCell<Self>) {
+        let mut here = host.borrow_mut();
+        match here.fuse {
+            Some(0) => {
+                here.fuse = None;
+                drop(here);
+                resume_unwind(Box::new("killed"));
+            }
+            Some(left) => here.fuse = Some(left - 1),
+            None => {}
+        }
+    }
+}
+
+impl TargetCheck for RefCell<Host> {
+    fn valid(&self, store_path: &str) -> Result<bool, String> {
+        let host = self.borrow();
+        if host.validity_unreadable {
+            return Err("the database is locked".to_owned());
+        }
+        Ok(!host.invalid.contains(store_path))
+    }
+
+    fn needs_reboot(&self, _: &SystemSeen, target: &str) -> Result<Option<String>, String> {
+        let needs = self.borrow().needs_reboot.contains(target);
+        Ok(needs.then(|| "its kernel is another".to_owned()))
+    }
+}
+
+struct Hand<'a>(&'a RefCell<Host>);
+
+impl Verbs for Hand<'_> {
+    fn set_profile(&mut self, target: &GenerationId, _: Option<u64>) -> Result<(), String> {
+        Host::burn(self.0);
+        {
+            let mut host = self.0.borrow_mut();
+            host.calls.push(Call::SetProfile(target.clone()));
+            if !host.generations.contains(target) {
+                return Err("its link is gone".to_owned());
+            }
+            host.current = Some(target.clone());
+        }
+        Host::burn(self.0);
+        Ok(())
+    }
+
+    fn switch(&mut self, target: &GenerationId, _: &str) -> Result<SwitchEnd, String> {
+        Host::burn(self.0);
+        let end = {
+            let mut host = self.0.borrow_mut();
+            host.calls.push(Call::Switch(target.clone()));
+            if host.switch_ends.has_switched() {
+                host.running.clone_from(&target.store_path);
+            }
+            host.switch_ends
+        };
+        Host::burn(self.0);
+        Ok(end)
+    }
+
+    fn describe(&self, act: &Act) -> String {
+        format!("would do {act:?}")
+    }
+}
+
+/// What can be seen in a tick.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::rollback) struct Blindness {
+    pub(in crate::rollback) system: bool,
+    pub(in crate::rollback) probes: bool,
+}
+
+/// The host, and the watchdog on it.
+pub(in crate::rollback) struct World {
+    pub(in crate::rollback) now: i64,
+    pub(in crate::rollback) host: RefCell<Host>,
+    pub(in crate::rollback) machine: Machine,
+    pub(in crate::rollback) policy: Policy,
+    pub(in crate::rollback) records: Vec<Record>,
+    /// Since when the alert of the probe is active.
+    pub(in crate::rollback) alert: Option<i64>,
+    /// Whether it was shown to the watchdog in the last tick, with open eyes.
+    pub(in crate::rollback) shown: bool,
+    /// Alerts that fire beside it.
+    pub(in crate::rollback) other_alerts: Vec<AlertSeen>,
+    next_number: u64,
+    closures: u64,
+}
+
+impl World {
+    /// A host with one system, which is not yet known good.
+    pub(in crate::rollback) fn new(mode: Mode) -> Self {
+        let host = Host {
+            generations: Vec::new(),
+            current: None,
+            running: String::new(),
+            broken: BTreeSet::new(),
+            fault_in_var: false,
+            invalid: BTreeSet::new(),
+            needs_reboot: BTreeSet::new(),
+            validity_unreadable: false,
+            switch_ends: SwitchEnd::Switched,
+            disk_full: false,
+            disk: None,
+            fuse: None,
+            calls: Vec::new(),
+        };
+        let mut world = Self {
+            now: 1_000_000_000,
+            host: RefCell::new(host),
+            machine: Machine::default(),
+            policy: Policy {
+                mode,
+                soak: Duration::from_secs(120),
+                ..Policy::default()
+            },
+            records: Vec::new(),
+            alert: None,
+            shown: false,
+            other_alerts: Vec::new(),
+            next_number: 1,
+            closures: 0,
+        };
+        world.deploy(false);
+        world
+    }
+
+    /// A host whose first system is known good.
+    pub(in crate::rollback) fn settled(mode: Mode) -> Self {
+        let mut world = Self::new(mode);
+        world.ticks(10);
+        assert_eq!(world.state(), "settled");
+        world.records.clear();
+        world
+    }
+
+    pub(in crate::rollback) fn state(&self) -> &'static str {
+        self.machine.state().name()
+    }
+
+    pub(in crate::rollback) fn calls(&self) -> Vec<Call> {
+        self.host.borrow().calls.clone()
+    }
+
+    pub(in crate::rollback) fn generation(&self, number: u64) -> GenerationId {
+        let host = self.host.borrow();
+        let found = host.generations.iter().find(|g| g.number == number);
+        found.expect("a generation of this number").clone()
+    }
+
+    pub(in crate::rollback) fn reasons(&self) -> Vec<&str> {
+        self.records.iter().map(|r| r.reason.as_str()).collect()
+    }
+
+    /// A closure that the host has not seen before.
+    pub(in crate::rollback) fn closure(&mut self, breaks: bool) -> String {
+        self.closures += 1;
+        let path = format!("/nix/store/{}-nixos-system", self.closures);
+        if breaks {
+            self.host.borrow_mut().broken.insert(path.clone());
+        }
+        path
+    }
+
+    /// `nixos-rebuild switch` with a new closure.
+    pub(in crate::rollback) fn deploy(&mut self, breaks: bool) {
+        let store_path = self.closure(breaks);
+        let generation = GenerationId {
+            number: self.next_number,
+            store_path,
+            linked_at_ms: self.now,
+        };
+        self.next_number += 1;
+        self.host.borrow_mut().generations.push(generation.clone());
+        self.activate(&generation);
+    }
+
+    /// Somebody switches to a generation by hand.
+    pub(in crate::rollback) fn activate(&mut self, generation: &GenerationId) {
+        let mut host = self.host.borrow_mut();
+        host.running.clone_from(&generation.store_path);
+        host.current = Some(generation.clone());
+    }
+
+    pub(in crate::rollback) fn ticks(&mut self, count: usize) {
+        for _ in 0..count {
+            self.tick(Blindness::default());
+        }
+    }
+
+    /// One tick; true if the watchdog lived through it.
+    pub(in crate::rollback) fn tick(&mut self, blind: Blindness) -> bool {
+        self.now += TICK_MS;
+        let passed = {
+            let host = self.host.borrow();
+            !host.fault_in_var && !host.broken.contains(&host.running)
+        };
+        let probes = [ProbeResult {
+            name: "web".to_owned(),
+            ok: passed,
+            passed,
+            detail: String::new(),
+            duration: Duration::ZERO,
+        }];
+        let system = {
+            let host = self.host.borrow();
+            SystemSeen {
+                running: Some(host.running.clone()),
+                booted: None,
+                current: host.current.clone(),
+                generations: host.generations.clone(),
+            }
+        };
+        // The rule: the probe fails and a trial is on. Blindness changes no alert.
+        if !blind.system && !blind.probes {
+            let holds = !passed && self.machine.on_trial();
+            self.alert = holds.then(|| self.alert.unwrap_or(self.now));
+        }
+        self.shown = self.alert.is_some() && !blind.system && !blind.probes;
+        let mut alerts = self.other_alerts.clone();
+        alerts.extend(self.alert.map(|active_at_ms| AlertSeen {
+            name: ALERT.to_owned(),
+            active_at_ms,
+            probe: Some("web".to_owned()),
+        }));
+        let host = &self.host;
+        let facts = Facts {
+            system: (!blind.system).then_some(&system),
+            probes: (!blind.probes).then_some(&probes),
+            alerts: &alerts,
+            targets: host,
+        };
+        let mut persist = |machine: &Machine| {
+            Host::burn(host);
+            if host.borrow().disk_full {
+                return Err("no space left".to_owned());
+            }
+            host.borrow_mut().disk = Some(machine.to_json().expect("JSON"));
+            Host::burn(host);
+            Ok(())
+        };
+        let machine = self.machine.clone();
+        let (policy, now, recorder) = (&self.policy, self.now, &mut self.records);
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            let mut verbs = Hand(host);
+            let mut hands = Hands {
+                verbs: &mut verbs,
+                persist: &mut persist,
+                recorder,
+            };
+            tick(machine, facts, policy, now, &mut hands)
+        }));
+        match outcome {
+            Ok(machine) => self.machine = machine,
+            Err(cause) => {
+                assert_eq!(cause.downcast_ref(), Some(&"killed"), "only the fuse kills");
+                self.restart();
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The watchdog begins again, with what is on disk and nothing else.
+    pub(in crate::rollback) fn restart(&mut self) {
+        let disk = self.host.borrow().disk.clone();
+        self.machine = disk.map_or_else(Machine::default, |text| {
+            Machine::from_json(&text).expect("what was written can be read")
+        });
+        self.alert = None;
+    }
+}
