@@ -5,6 +5,8 @@ use std::fmt::Write;
 use std::fs;
 use std::time::Duration;
 
+use proptest::sample::select;
+
 use super::grammar;
 use super::{Random, TestSeries, cases, promtool3, quoted, run, yaml_float};
 use crate::eval::{self, EvalError, Vector};
@@ -24,7 +26,7 @@ struct World {
 impl World {
     fn random(random: &mut Random) -> Self {
         let series = random.make(grammar::series(POINTS));
-        let interval_ms = random.make(proptest::sample::select(vec![15_000, 30_000, 60_000]));
+        let interval_ms = random.make(select(vec![15_000, 30_000, 60_000]));
         let mut window = Window::new(Duration::MAX);
         for series in &series {
             series.put(&mut window, interval_ms, 0, i64::MAX);
@@ -116,7 +118,9 @@ fn a_random_expression_has_the_value_that_prometheus_gives_it() {
                     _ => break text,
                 }
             };
-            let at_ms = random.make(0..world.end_ms() / 500) * 500;
+            // Half of them at the very time of a sample, where ranges begin and end.
+            let grid_ms = random.make(select(vec![500, world.interval_ms]));
+            let at_ms = random.make(0..world.end_ms() / grid_ms) * grid_ms;
             let texts = match world.evaluate(&text, at_ms) {
                 Ok(vector) => without_nan(text, &vector),
                 Err(_) => vec![text],
