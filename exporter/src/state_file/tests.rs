@@ -48,7 +48,10 @@ fn what_the_watchdog_writes_is_what_the_exporter_reads() {
 fn the_file_is_replaced_whole_and_any_user_may_read_it() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.json");
-    fs::write(dir.path().join("state.json.new"), "left by a killed writer").unwrap();
+    // Left by a killed writer, under a umask that keeps others out.
+    let left = dir.path().join("state.json.new");
+    fs::write(&left, "half").unwrap();
+    fs::set_permissions(&left, fs::Permissions::from_mode(0o600)).unwrap();
     fs::write(&path, "old").unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     state().write_atomically(&path).unwrap();
