@@ -111,12 +111,32 @@ impl Engine {
     /// A rule that looks further back than the window covers gives
     /// [`RuleError::WindowTooShort`], and like any other error that changes none of its alerts.
     pub fn evaluate(&mut self, window: &mut Window, at_ms: i64) -> Vec<Outcome> {
+        self.evaluate_seeing(window, at_ms, &BTreeSet::new())
+    }
+
+    /// The same while some metrics could not be collected: a rule that reads one of them, or a
+    /// series recorded from one, gives [`RuleError::Unseen`] and changes none of its alerts.
+    pub fn evaluate_seeing(
+        &mut self,
+        window: &mut Window,
+        at_ms: i64,
+        unseen: &BTreeSet<String>,
+    ) -> Vec<Outcome> {
         self.transitions.clear();
         self.blind = None;
         self.evaluated_at_ms = Some(at_ms);
+        let mut unseen = unseen.clone();
         let mut outcomes = Vec::new();
         for tracked in &mut self.rules {
-            let result = tracked.evaluate(window, at_ms, &mut self.transitions);
+            let result = match tracked.rule.expr.reads_one_of(&unseen).map(str::to_owned) {
+                None => tracked.evaluate(window, at_ms, &mut self.transitions),
+                Some(metric) => {
+                    if let Kind::Recording = tracked.rule.kind {
+                        unseen.insert(tracked.rule.id.name.clone());
+                    }
+                    Err(RuleError::Unseen { metric })
+                }
+            };
             outcomes.push(Outcome {
                 rule: tracked.rule.id.clone(),
                 result: result.map(|()| tracked.alerts().collect()),

@@ -95,6 +95,13 @@ pub enum RuleError {
         /// For how long samples have been collected.
         collected_ms: i64,
     },
+    /// A metric that the rule reads could not be collected this time: that it is not there says
+    /// nothing.
+    #[error("the metric {metric} could not be collected, so the rule is blind")]
+    Unseen {
+        /// The first such metric.
+        metric: String,
+    },
     /// The expression has no answer over the samples at hand.
     #[error("cannot evaluate the expression: {0}")]
     Evaluation(String),

@@ -8,6 +8,8 @@ use regex::Regex;
 use crate::labels::{Labels, METRIC_NAME};
 use crate::window::LOOKBACK_MS;
 
+mod reads;
+
 /// The expression of a rule.
 #[derive(Debug, Clone)]
 pub(crate) enum Expr {

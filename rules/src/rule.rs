@@ -115,6 +115,20 @@ impl RuleSet {
         crate::file::parse(file, text).map(|rules| Self { rules })
     }
 
+    /// Reads the texts of several rule files, each with its name.
+    ///
+    /// # Errors
+    /// As [`RuleSet::parse`], for the first of them that cannot be used.
+    pub fn parse_all<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, LoadError> {
+        let mut set = Self::default();
+        for (file, text) in files {
+            set.rules.extend(Self::parse(file, text)?.rules);
+        }
+        Ok(set)
+    }
+
     /// For how long samples must be kept so that every rule can be evaluated: the longest range
     /// with its offset, and the five minutes that an instant selector looks back.
     pub fn needed_window(&self) -> Duration {

@@ -145,6 +145,16 @@ impl Window {
         Ok(())
     }
 
+    /// Keeps samples for another time from now on, as after other rules came into force. What was
+    /// dropped already stays dropped: a longer range is covered once it was collected anew.
+    pub fn retain_for(&mut self, retention: Duration) {
+        let kept_since = self
+            .newest_ms
+            .map(|newest| newest.saturating_sub(self.retention_ms));
+        self.first_ms = self.first_ms.max(kept_since);
+        self.retention_ms = millis(retention);
+    }
+
     /// Forgets every sample, as after a start.
     pub fn clear(&mut self) {
         *self = Self {

@@ -2,3 +2,4 @@
 
 pub mod lab;
 pub mod random_store;
+pub mod small_store;

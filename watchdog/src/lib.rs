@@ -1,6 +1,12 @@
 //! Alerts to plan to act to verify to journal.
 
 pub mod act;
+pub mod clock;
+pub mod config;
+pub mod gc;
+pub mod journal;
+pub mod keep;
 pub mod probe;
 pub mod record;
 pub mod rollback;
+pub mod watch;

@@ -36,6 +36,21 @@ pub struct SharedFile {
 }
 
 impl Footprint {
+    /// Bytes if every file with further links counted for its share: what to order paths by, not
+    /// what deleting one frees.
+    pub fn bytes(&self) -> u64 {
+        let shared = self
+            .shared
+            .iter()
+            .map(|file| file.bytes / file.links.max(1));
+        self.own_bytes + shared.sum::<u64>()
+    }
+
+    /// Inodes below the path, shared ones among them.
+    pub fn files(&self) -> u64 {
+        self.own_files + self.shared.len() as u64
+    }
+
     /// Walks one entry of the store directory. A file that vanishes during the walk is left out;
     /// the entry itself being gone is an empty footprint.
     pub fn read(layout: &Layout, name: &std::ffi::OsStr) -> Result<Self> {

@@ -216,3 +216,53 @@ fn memory_that_is_too_old_from_the_future_or_of_other_rules_is_left_out() {
     assert_eq!(other.engine.restore(memory, 100_000), 0);
     assert_eq!(other.engine.restore(AlertMemory::default(), 0), 0);
 }
+
+#[test]
+fn a_rule_that_reads_a_metric_that_could_not_be_collected_changes_no_alert() {
+    let rules = RuleSet::parse(
+        "blind.rules.yaml",
+        "
+groups:
+  - name: blind
+    rules:
+      - record: recorded
+        expr: avail < 10
+      - alert: Direct
+        expr: avail < 10
+      - alert: Recorded
+        expr: recorded
+      - alert: ByPattern
+        expr: '{__name__=~\"avail.*\"} < 10'
+      - alert: Other
+        expr: other > 0
+",
+    )
+    .unwrap();
+    let mut window = Window::new(rules.needed_window());
+    let mut engine = Engine::new(rules);
+    window
+        .append_scrape(
+            0,
+            [
+                (Labels::metric("avail"), 1.0),
+                (Labels::metric("other"), 1.0),
+            ],
+        )
+        .unwrap();
+    engine.evaluate(&mut window, 0);
+    assert_eq!(engine.alerts().len(), 4);
+
+    window.append_scrape(15_000, []).unwrap();
+    let unseen = BTreeSet::from(["avail".to_owned()]);
+    let outcomes = engine.evaluate_seeing(&mut window, 15_000, &unseen);
+    let blind = outcomes
+        .iter()
+        .filter(|o| matches!(o.result, Err(RuleError::Unseen { .. })));
+    assert_eq!(blind.count(), 4);
+    let left: Vec<_> = engine
+        .alerts()
+        .into_iter()
+        .map(|alert| alert.rule.name)
+        .collect();
+    assert_eq!(left, ["Direct", "Recorded", "ByPattern"]);
+}

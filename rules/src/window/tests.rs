@@ -102,3 +102,16 @@ fn a_window_covers_what_was_collected_and_is_kept() {
     window.clear();
     assert!(!window.covers(600_000));
 }
+
+#[test]
+fn a_longer_retention_claims_nothing_that_was_dropped_before() {
+    let mut window = Window::new(Duration::from_secs(60));
+    for second in 0..=300 {
+        window
+            .append_scrape(second * 1000, [(Labels::metric("a"), 1.0)])
+            .unwrap();
+    }
+    window.retain_for(Duration::from_secs(600));
+    assert!(window.covers(240_000));
+    assert!(!window.covers(239_999));
+}

@@ -1,4 +1,8 @@
-//! All that Snowguard can do to a host: one file per verb.
+//! All that Snowguard can do to a host: one file per verb. Nothing outside this module changes
+//! anything but Snowguard's own files.
 
+pub mod ballast;
+pub mod delete_paths;
+pub mod remove_generation;
 pub mod set_profile;
 pub mod switch;

@@ -1,0 +1,274 @@
+//! The watchdog's part of `/etc/snowguard/snowguard.toml`.
+//!
+//! Three stages: the file as written (every key may be absent), the file with its defaults, and
+//! [`Settings`], valid as a whole. The exporter's section is checked by the exporter's own reader.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use snowguard_exporter::{
+    config::{DEFAULT_PATH, Source},
+    units::{Amount, ByteSize, TimeSpan},
+};
+
+use crate::{gc, probe::ProbeConfig, record::Mode, rollback};
+
+/// Everything that the watchdog is told, valid as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// From one look at the host to the next.
+    pub interval: Duration,
+    /// Where journal and state are, as the host names it.
+    pub state_dir: PathBuf,
+    /// The directory with `nix-store`; where the usual ones are looked through if `None`.
+    pub nix_bin: Option<PathBuf>,
+    /// Rule files or directories of them; the shipped ones if empty.
+    pub rules: Vec<PathBuf>,
+    /// Limits of the gc remedy.
+    pub gc: gc::policy::Policy,
+    /// Limits of the rollback remedy.
+    pub rollback: rollback::policy::Policy,
+    /// Probes by name.
+    pub probes: BTreeMap<String, ProbeConfig>,
+}
+
+/// Why there are no settings: the file, what is wrong in it, what would be right.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The exporter's reader refuses the file.
+    #[error(transparent)]
+    Exporter(#[from] snowguard_exporter::config::ConfigError),
+    /// The file cannot be read.
+    #[error("cannot read the configuration: {path:?}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// Something in it may not be so.
+    #[error("cannot use the configuration: {path:?}: {cause}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        cause: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Fragment {
+    // The exporter's, checked by the exporter.
+    #[serde(rename = "exporter")]
+    _exporter: Option<toml::Table>,
+    watchdog: WatchdogFragment,
+    rules: RulesFragment,
+    gc: GcFragment,
+    rollback: RollbackFragment,
+    probes: BTreeMap<String, ProbeConfig>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct WatchdogFragment {
+    interval: Option<TimeSpan>,
+    state_dir: Option<PathBuf>,
+    nix_bin: Option<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RulesFragment {
+    files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct GcFragment {
+    mode: Option<Mode>,
+    trigger: Option<Amount>,
+    target: Option<Amount>,
+    trigger_files: Option<Amount>,
+    target_files: Option<Amount>,
+    keep_generations: Option<usize>,
+    minimum_gain: Option<Amount>,
+    cooldown: Option<TimeSpan>,
+    deadline: Option<TimeSpan>,
+    ballast: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RollbackFragment {
+    mode: Option<Mode>,
+    soak: Option<TimeSpan>,
+    verify_soak: Option<TimeSpan>,
+    verify_window: Option<TimeSpan>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            state_dir: PathBuf::from("/var/lib/snowguard"),
+            nix_bin: None,
+            rules: Vec::new(),
+            gc: gc::policy::Policy::default(),
+            rollback: rollback::policy::Policy::default(),
+            probes: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads the settings; the exporter's section is checked, too.
+    ///
+    /// # Errors
+    /// [`ConfigError`] if the file cannot be read (a missing default file is not an error) or has
+    /// anything in it that it may not have.
+    pub fn load(source: &Source) -> Result<Self, ConfigError> {
+        snowguard_exporter::config::Settings::load(source)?;
+        let (path, must_exist) = match source {
+            Source::Default => (Path::new(DEFAULT_PATH), false),
+            Source::Named(path) => (path.as_path(), true),
+        };
+        match fs::read_to_string(path) {
+            Ok(text) => Self::parse(&text).map_err(|cause| ConfigError::Invalid {
+                path: path.to_owned(),
+                cause,
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
+                Ok(Self::default())
+            }
+            Err(source) => Err(ConfigError::Read {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads the settings from the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line where there is one.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let fragment: Fragment =
+            toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+        let default = Self::default();
+        let span =
+            |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        let settings = Self {
+            interval: span(fragment.watchdog.interval, default.interval),
+            state_dir: fragment.watchdog.state_dir.unwrap_or(default.state_dir),
+            nix_bin: fragment.watchdog.nix_bin,
+            rules: fragment.rules.files,
+            gc: fragment.gc.policy(default.gc)?,
+            rollback: rollback::policy::Policy {
+                mode: fragment.rollback.mode.unwrap_or_default(),
+                soak: span(fragment.rollback.soak, default.rollback.soak),
+                verify_soak: span(fragment.rollback.verify_soak, default.rollback.verify_soak),
+                verify_window: span(
+                    fragment.rollback.verify_window,
+                    default.rollback.verify_window,
+                ),
+                ..default.rollback
+            },
+            probes: fragment.probes,
+        };
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.interval < Duration::from_secs(1) || self.interval > Duration::from_secs(120) {
+            return Err(
+                "`watchdog.interval` must be from 1s to 2m: alerts need a sample at least \
+                        every five minutes"
+                    .to_owned(),
+            );
+        }
+        for (key, path) in [
+            ("state_dir", Some(&self.state_dir)),
+            ("nix_bin", self.nix_bin.as_ref()),
+        ] {
+            if path.is_some_and(|path| path.is_relative()) {
+                return Err(format!("`watchdog.{key}` must be an absolute path"));
+            }
+        }
+        let over = |key: &str| {
+            format!(
+                "`gc.trigger{key}` must be below `gc.target{key}`: what trips must be less than \
+                 what is freed up to, or it trips again at once"
+            )
+        };
+        match (self.gc.trigger, self.gc.target) {
+            (Amount::Percent(trigger), Amount::Percent(target)) if trigger >= target => {
+                return Err(over(""));
+            }
+            (Amount::Bytes(trigger), Amount::Bytes(target)) if trigger.0 >= target.0 => {
+                return Err(over(""));
+            }
+            // Bytes against a share are compared when the size of the disk is known.
+            _ => {}
+        }
+        if self.gc.trigger_files_percent >= self.gc.target_files_percent {
+            return Err(over("_files"));
+        }
+        if self.gc.keep_generations == 0 {
+            return Err("`gc.keep_generations` must be at least 1".to_owned());
+        }
+        if self.rollback.verify_soak >= self.rollback.verify_window {
+            return Err(
+                "`rollback.verify_soak` must be shorter than `rollback.verify_window`, or \
+                        no rollback could ever be verified"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}
+
+impl GcFragment {
+    fn policy(self, default: gc::policy::Policy) -> Result<gc::policy::Policy, String> {
+        let percent = |key: &str, given: Option<Amount>, default: u8| match given {
+            None => Ok(default),
+            Some(Amount::Percent(percent)) => Ok(percent),
+            Some(Amount::Bytes(_)) => Err(format!("`gc.{key}` must be a share such as \"5%\"")),
+        };
+        let span =
+            |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        Ok(gc::policy::Policy {
+            mode: self.mode.unwrap_or_default(),
+            trigger: self.trigger.unwrap_or(default.trigger),
+            target: self.target.unwrap_or(default.target),
+            trigger_files_percent: percent(
+                "trigger_files",
+                self.trigger_files,
+                default.trigger_files_percent,
+            )?,
+            target_files_percent: percent(
+                "target_files",
+                self.target_files,
+                default.target_files_percent,
+            )?,
+            keep_generations: self.keep_generations.unwrap_or(default.keep_generations),
+            minimum_gain_percent: percent(
+                "minimum_gain",
+                self.minimum_gain,
+                default.minimum_gain_percent,
+            )?,
+            cooldown: span(self.cooldown, default.cooldown),
+            deadline: span(self.deadline, default.deadline),
+            ballast: self.ballast.unwrap_or(default.ballast),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

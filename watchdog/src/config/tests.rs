@@ -1,0 +1,77 @@
+use super::*;
+
+fn refused(text: &str) -> String {
+    Settings::parse(text).unwrap_err()
+}
+
+#[test]
+fn nothing_written_means_every_remedy_only_observes() {
+    let settings = Settings::parse("").unwrap();
+    assert_eq!(settings, Settings::default());
+    assert_eq!(
+        (settings.gc.mode, settings.rollback.mode),
+        (Mode::Observe, Mode::Observe)
+    );
+}
+
+#[test]
+fn a_whole_file_is_read_and_the_exporters_section_left_to_the_exporter() {
+    let settings = Settings::parse(
+        r#"
+        [exporter]
+        listen = "127.0.0.1:7669"
+        [watchdog]
+        interval = "5s"
+        [gc]
+        mode = "act"
+        trigger = "2GiB"
+        target = "20%"
+        trigger_files = "3%"
+        keep_generations = 3
+        [rollback]
+        mode = "act"
+        soak = "1m"
+        [probes.web]
+        kind = "tcp"
+        address = "127.0.0.1:80"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(settings.interval, Duration::from_secs(5));
+    assert_eq!(settings.gc.mode, Mode::Act);
+    assert_eq!(settings.gc.trigger, Amount::Bytes(ByteSize(2 << 30)));
+    assert_eq!(settings.gc.keep_generations, 3);
+    assert_eq!(settings.rollback.soak, Duration::from_secs(60));
+    assert!(settings.probes.contains_key("web"));
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_its_line_and_the_keys_there_are() {
+    let message = refused("[gc]\nmode = \"act\"\ntreshold = \"5%\"\n");
+    assert!(message.contains("treshold"), "{message}");
+    assert!(message.contains("line 3"), "{message}");
+    assert!(message.contains("trigger"), "{message}");
+}
+
+#[test]
+fn a_wrong_unit_is_an_error_that_shows_a_right_one() {
+    let message = refused("[gc]\ncooldown = \"5 parsecs\"\n");
+    assert!(message.contains("parsecs"), "{message}");
+    let message = refused("[gc]\ntrigger_files = \"5GiB\"\n");
+    assert!(message.contains("a share such as \"5%\""), "{message}");
+}
+
+#[test]
+fn a_threshold_above_its_ceiling_is_an_error() {
+    for text in [
+        "[gc]\ntrigger = \"20%\"\ntarget = \"15%\"\n",
+        "[gc]\ntrigger = \"2GiB\"\ntarget = \"2GiB\"\n",
+        "[gc]\ntrigger_files = \"10%\"\n",
+        "[gc]\nkeep_generations = 0\n",
+        "[rollback]\nverify_soak = \"5m\"\n",
+        "[watchdog]\ninterval = \"10m\"\n",
+        "[watchdog]\nstate_dir = \"here\"\n",
+    ] {
+        assert!(Settings::parse(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,220 @@
+//! Planning: a pure function from facts and policy to a plan, or to a refusal with its reason.
+
+use snowguard_host::FactError;
+
+use super::{
+    facts::{Facts, Scales},
+    ladder::{self, DeadPaths, Tally, Victim},
+    policy::{Policy, Space},
+};
+
+/// What will be done, what it frees, and what it leaves alone.
+#[derive(Debug)]
+pub struct Plan {
+    /// What is missing to the target.
+    pub need: Space,
+    /// Dead paths to delete first.
+    pub dead: DeadPaths,
+    /// Generations to give up after that, if it does not suffice.
+    pub victims: Vec<Victim>,
+    /// What all rungs free together.
+    pub promised: Space,
+    /// What is never given up, as one sentence.
+    pub kept: String,
+}
+
+impl Plan {
+    /// Whether the promise covers the need. If not, the plan frees what can be freed.
+    pub fn reaches_target(&self) -> bool {
+        self.promised.covers(self.need)
+    }
+
+    /// How many entries of the store directory the first rung deletes.
+    pub fn dead_entries(&self) -> usize {
+        self.dead.groups.iter().map(Vec::len).sum()
+    }
+}
+
+/// Why nothing is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The remedy is switched off.
+    Off,
+    /// An operator holds all remedies.
+    Held,
+    /// The last collection ended only a moment ago.
+    Cooldown,
+    /// Something that a plan needs could not be read.
+    Blind,
+    /// Some roots could not be read: what is alive is not known for sure.
+    RootsUnreadable,
+    /// Another collection is under way.
+    Collecting,
+    /// Enough is free.
+    NotNeeded,
+    /// Too little could be freed to be worth it.
+    CannotHelp,
+}
+
+impl Reason {
+    /// Every reason, for counters that begin at zero.
+    pub const ALL: [Self; 8] = [
+        Self::Off,
+        Self::Held,
+        Self::Cooldown,
+        Self::Blind,
+        Self::RootsUnreadable,
+        Self::Collecting,
+        Self::NotNeeded,
+        Self::CannotHelp,
+    ];
+
+    /// The reason as metrics and the journal write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Held => "held",
+            Self::Cooldown => "cooldown",
+            Self::Blind => "blind",
+            Self::RootsUnreadable => "roots_unreadable",
+            Self::Collecting => "collecting",
+            Self::NotNeeded => "not_needed",
+            Self::CannotHelp => "cannot_help",
+        }
+    }
+}
+
+/// A decision against acting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why, for machines.
+    pub reason: Reason,
+    /// Why, for people.
+    pub detail: String,
+}
+
+impl Refusal {
+    /// Facts could not be read.
+    pub fn blind(error: &FactError) -> Self {
+        Self {
+            reason: Reason::Blind,
+            detail: error.to_string(),
+        }
+    }
+}
+
+/// Plans to free what is missing to the target of the policy.
+///
+/// # Errors
+/// A [`Refusal`] if something is in doubt, or if a collection could not help.
+pub fn plan(facts: &Facts, policy: &Policy, scales: &dyn Scales) -> Result<Plan, Refusal> {
+    plan_for(facts, policy, policy.need(&facts.file_system), scales)
+}
+
+/// Plans to free `need`.
+///
+/// # Errors
+/// A [`Refusal`] if something is in doubt, or if a collection could not help.
+pub fn plan_for(
+    facts: &Facts,
+    policy: &Policy,
+    need: Space,
+    scales: &dyn Scales,
+) -> Result<Plan, Refusal> {
+    let refuse = |reason, detail: String| Err(Refusal { reason, detail });
+    let in_doubt = facts
+        .analysis
+        .roots
+        .unreadable
+        .iter()
+        .chain(&facts.profiles.unreadable);
+    let doubts: Vec<String> = in_doubt.map(ToString::to_string).collect();
+    if let Some(first) = doubts.first() {
+        let further = match doubts.len() {
+            1 => String::new(),
+            count => format!(" (and {} further)", count - 1),
+        };
+        return refuse(Reason::RootsUnreadable, format!("{first}{further}"));
+    }
+    if let Some(pid) = facts.collector {
+        let detail = format!("process {pid} holds gc.lock: another collection is under way");
+        return refuse(Reason::Collecting, detail);
+    }
+    if need == Space::NONE {
+        return refuse(
+            Reason::NotNeeded,
+            "the target is reached already".to_owned(),
+        );
+    }
+    let mut tally = Tally::new(&facts.optimised);
+    let dead = ladder::dead_paths(facts, need, scales, &mut tally);
+    let mut promised = dead.frees;
+    let victims = if promised.covers(need) {
+        Vec::new()
+    } else {
+        ladder::generations(facts, policy, need, scales, &mut tally)
+    };
+    for victim in &victims {
+        promised = promised.plus(victim.frees);
+    }
+    let enough = |promised: u64, need: u64| {
+        promised.saturating_mul(100) >= need.saturating_mul(policy.minimum_gain_percent.into())
+            && (need == 0 || promised > 0)
+    };
+    if !enough(promised.bytes, need.bytes) || !enough(promised.files, need.files) {
+        return refuse(Reason::CannotHelp, cannot_help(facts, need, promised));
+    }
+    Ok(Plan {
+        need,
+        dead,
+        victims,
+        promised,
+        kept: kept(facts, policy),
+    })
+}
+
+fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
+    let mut pins = std::collections::BTreeMap::<&str, usize>::new();
+    for root in &facts.analysis.roots.found {
+        let kind = match root.kind {
+            snowguard_host::store::RootKind::Profile => "profiles",
+            snowguard_host::store::RootKind::Permanent => "permanent roots",
+            snowguard_host::store::RootKind::Indirect => "links such as result",
+            snowguard_host::store::RootKind::Runtime => "running processes",
+            snowguard_host::store::RootKind::Temporary => "builds in flight",
+        };
+        *pins.entry(kind).or_default() += 1;
+    }
+    let pins: Vec<String> = pins
+        .iter()
+        .map(|(kind, count)| format!("{count} by {kind}"))
+        .collect();
+    format!(
+        "{} bytes and {} inodes are needed, {} and {} could be freed; {} paths are alive, pinned: {}",
+        need.bytes,
+        need.files,
+        promised.bytes,
+        promised.files,
+        facts.analysis.alive.count(),
+        if pins.is_empty() {
+            "none".to_owned()
+        } else {
+            pins.join(", ")
+        }
+    )
+}
+
+fn kept(facts: &Facts, policy: &Policy) -> String {
+    let mut what: Vec<&str> = facts.protected.iter().map(|kept| kept.what).collect();
+    what.dedup();
+    let systems = if what.is_empty() {
+        String::new()
+    } else {
+        format!(", the {} system", what.join(", "))
+    };
+    format!(
+        "{} live paths, the newest {} generations of each profile and its current one{systems}",
+        facts.analysis.alive.count(),
+        policy.keep_generations.max(1),
+    )
+}

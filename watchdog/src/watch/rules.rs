@@ -1,0 +1,34 @@
+//! The rules in force: the operator's files, or those that ship with the program.
+
+use snowguard_host::Layout;
+use snowguard_rules::{LoadError, RuleSet};
+
+use crate::config::Settings;
+
+/// The shipped rules, the very files that Prometheus is given.
+const SHIPPED: [(&str, &str); 2] = [
+    (
+        "nix-store.rules.yaml",
+        include_str!("../../../rules/nix-store.rules.yaml"),
+    ),
+    (
+        "nixos-deploy.rules.yaml",
+        include_str!("../../../rules/nixos-deploy.rules.yaml"),
+    ),
+];
+
+/// Loads the rules that the settings name.
+///
+/// # Errors
+/// If one of the files or one of the rules cannot be used; then none is.
+pub fn load_rules(layout: &Layout, settings: &Settings) -> Result<RuleSet, LoadError> {
+    if settings.rules.is_empty() {
+        return RuleSet::parse_all(SHIPPED);
+    }
+    let files: Vec<_> = settings
+        .rules
+        .iter()
+        .map(|path| layout.inside(path))
+        .collect();
+    RuleSet::load(&files)
+}

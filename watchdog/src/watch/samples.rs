@@ -1,0 +1,101 @@
+//! What the watchdog itself has to say as samples: limits, its own state, its decisions.
+
+use std::collections::BTreeMap;
+
+use snowguard_exporter::sample::{Family, Kind, count, flag};
+use snowguard_host::store::FileSystem;
+use snowguard_rules::{Alert, AlertState, Labels};
+
+use crate::{gc::policy::Policy, record::Remedy};
+
+/// The limits as samples, so that one rule file serves every host. None while the size of the
+/// file system is not known.
+pub(super) fn limits(policy: &Policy, file_system: Option<&FileSystem>) -> Vec<Family> {
+    let Some(file_system) = file_system else {
+        return Vec::new();
+    };
+    let (trigger, target) = (
+        policy.trigger_on(file_system),
+        policy.target_on(file_system),
+    );
+    vec![
+        Family::gauge(
+            "snowguard_gc_trigger_bytes",
+            "Bytes available on the store's file system below which garbage is to be collected",
+            count(trigger.bytes),
+        ),
+        Family::gauge(
+            "snowguard_gc_target_bytes",
+            "Bytes that are to be available after a collection",
+            count(target.bytes),
+        ),
+        Family::gauge(
+            "snowguard_gc_trigger_files",
+            "Free inodes on the store's file system below which garbage is to be collected",
+            count(trigger.files),
+        ),
+        Family::gauge(
+            "snowguard_gc_target_files",
+            "Inodes that are to be free after a collection",
+            count(target.files),
+        ),
+    ]
+}
+
+/// How each remedy is set.
+pub(super) fn modes(modes: [(Remedy, &str); 2]) -> Family {
+    let mut family = Family::of(
+        Kind::Gauge,
+        "snowguard_remedy_mode",
+        "1 for the mode that the remedy is in: off, observe or act",
+    );
+    for (remedy, mode) in modes {
+        for name in ["off", "observe", "act"] {
+            let labels = vec![
+                ("remedy", remedy.name().to_owned()),
+                ("mode", name.to_owned()),
+            ];
+            family.push(labels, flag(name == mode));
+        }
+    }
+    family
+}
+
+/// How many alerts of each name are pending and how many fire.
+pub(super) fn alerts<'a>(names: impl Iterator<Item = &'a str>, alerts: &[Alert]) -> Family {
+    let mut counts: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for name in names {
+        counts.insert((name, "pending"), 0);
+        counts.insert((name, "firing"), 0);
+    }
+    for alert in alerts {
+        let state = match alert.state {
+            AlertState::Pending => "pending",
+            AlertState::Firing { .. } => "firing",
+        };
+        *counts.entry((&alert.rule.name, state)).or_default() += 1;
+    }
+    let mut family = Family::of(
+        Kind::Gauge,
+        "snowguard_alert_state",
+        "Alerts of this name that are pending or firing by the watchdog's own evaluation",
+    );
+    for ((name, state), number) in counts {
+        let labels = vec![("alertname", name.to_owned()), ("state", state.to_owned())];
+        family.push(labels, count(number));
+    }
+    family
+}
+
+/// Families as the window takes them.
+pub(super) fn series(families: &[Family]) -> impl Iterator<Item = (Labels, f64)> + '_ {
+    families.iter().flat_map(|family| {
+        family.samples.iter().map(|sample| {
+            let labels = sample.labels.iter().fold(
+                Labels::metric(family.name.as_ref()),
+                |labels, (name, value)| labels.with(name.as_ref(), value.as_str()),
+            );
+            (labels, sample.value)
+        })
+    })
+}

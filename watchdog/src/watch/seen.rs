@@ -1,0 +1,66 @@
+//! The host as the rollback remedy is told of it.
+
+use std::path::Path;
+
+use snowguard_host::{FactError, Generation, Layout, Profiles, System, store::Graph};
+
+use crate::{
+    clock,
+    rollback::facts::{GenerationId, SystemSeen},
+};
+
+/// Reads the system's links.
+pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
+    let profiles = Profiles::read(layout)?;
+    let system = System::read(layout, &profiles)?;
+    let path = |path: &Path| path.to_string_lossy().into_owned();
+    let id = |generation: &Generation| GenerationId {
+        number: generation.id.number,
+        store_path: path(&generation.id.target),
+        linked_at_ms: clock::millis(generation.id.created),
+    };
+    let profile = profiles.get("system");
+    Ok(SystemSeen {
+        running: system.running.map(|link| path(&link.path)),
+        booted: system.booted.map(|link| path(&link.path)),
+        current: profile
+            .and_then(snowguard_host::Profile::current_generation)
+            .map(id),
+        generations: profile
+            .map(|profile| profile.generations.iter().map(id).collect())
+            .unwrap_or_default(),
+    })
+}
+
+/// Whether a store path is valid and lies on disk with all that it refers to.
+pub(super) fn is_whole(layout: &Layout, store_path: &str) -> Result<bool, String> {
+    let graph = Graph::read(layout).map_err(|error| error.to_string())?;
+    let Some(name) = Path::new(store_path)
+        .file_name()
+        .and_then(|name| name.to_str())
+    else {
+        return Ok(false);
+    };
+    let Some(id) = graph.find(name) else {
+        return Ok(false);
+    };
+    let mut closure = snowguard_host::store::PathSet::new(graph.len());
+    let mut whole = Ok(true);
+    let references = snowguard_host::store::Keep {
+        outputs: false,
+        derivations: false,
+    };
+    snowguard_host::store::extend(&graph, references, &mut closure, [id], |path| {
+        let place = layout.store().join(graph.name(path));
+        match place.symlink_metadata() {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if whole.is_ok() {
+                    whole = Ok(false);
+                }
+            }
+            Err(error) => whole = Err(format!("cannot look at {place:?}: {error}")),
+        }
+    });
+    whole
+}

@@ -1,0 +1,273 @@
+//! One tick: the host is looked at once, and everything that follows is about that one look.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, SystemTime},
+};
+
+use snowguard_exporter::{
+    collect::{Names, Registry},
+    sample::{Family, seconds},
+    state_file::{self, StateFile},
+};
+use snowguard_host::{Layout, store::FileSystem};
+use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleSet, Step, Window};
+use tracing::{info, warn};
+
+use super::{
+    RUN_DIR, WatchError, counters::Counters, load_rules, mode, remedies::Remedies, samples,
+};
+use crate::{
+    clock,
+    config::Settings,
+    keep::Keep,
+    probe::{ProbeResult, Prober},
+    record::Remedy,
+    rollback,
+};
+
+/// Everything that lives from one tick to the next.
+pub(super) struct Watch {
+    layout: Layout,
+    settings: Settings,
+    registry: Registry,
+    window: Window,
+    engine: Engine,
+    /// Names of all alerting rules.
+    alert_names: Vec<String>,
+    prober: Prober,
+    remedies: Remedies,
+    counters: Counters,
+    alert_memory: Keep,
+    remembered: Option<AlertMemory>,
+    /// Errors of rules that were logged and not yet resolved.
+    rule_errors: BTreeSet<String>,
+    state_file_failing: bool,
+}
+
+impl Watch {
+    pub(super) fn begin(layout: Layout, settings: Settings) -> Result<Self, WatchError> {
+        let rules = load_rules(&layout, &settings)?;
+        let (state_dir, run_dir) = (layout.inside(&settings.state_dir), layout.inside(RUN_DIR));
+        let mut alert_memory = Keep::new("alerts", &state_dir, &run_dir);
+        let remembered: Option<AlertMemory> = alert_memory.load()?;
+        let remedies = Remedies::begin(&layout, &settings)?;
+        let alert_names = names(&rules);
+        let mut watch = Self {
+            registry: Registry::new(layout.clone(), &Names::of_the_host()),
+            window: Window::new(rules.needed_window()),
+            engine: Engine::new(rules),
+            alert_names,
+            prober: Prober::new(settings.probes.clone()),
+            remedies,
+            counters: Counters::new(),
+            alert_memory,
+            remembered: None,
+            rule_errors: BTreeSet::new(),
+            state_file_failing: false,
+            layout,
+            settings,
+        };
+        if let Some(memory) = remembered {
+            let taken_up = watch.engine.restore(memory, clock::now_ms());
+            if taken_up > 0 {
+                info!(
+                    alerts = taken_up,
+                    "took up the alerts of before the restart"
+                );
+            }
+        }
+        Ok(watch)
+    }
+
+    pub(super) fn interval(&self) -> Duration {
+        self.settings.interval
+    }
+
+    /// Takes other settings into force, or none of them.
+    pub(super) fn reload(&mut self, settings: Settings) -> Result<(), WatchError> {
+        if settings.state_dir != self.settings.state_dir {
+            return Err(WatchError::CannotAct(
+                "`watchdog.state_dir` changed, which takes a restart".to_owned(),
+            ));
+        }
+        let rules = load_rules(&self.layout, &settings)?;
+        self.remedies.reload(&settings)?;
+        self.alert_names = names(&rules);
+        let memory = self.engine.memory();
+        // The samples so far stay; what the new rules need beyond them is collected from now on.
+        self.window.retain_for(rules.needed_window());
+        self.engine = Engine::new(rules);
+        self.engine.restore(memory, clock::now_ms());
+        if settings.probes != self.settings.probes {
+            self.prober = Prober::new(settings.probes.clone());
+        }
+        self.settings = settings;
+        Ok(())
+    }
+
+    /// Looks at the host, decides, acts, and says so.
+    pub(super) fn tick(&mut self, now: SystemTime) {
+        let now_ms = clock::millis(now);
+        self.counters.ticks += 1;
+        let snapshot = self.registry.collect(now);
+        let probes = self.prober.run();
+        let file_system = FileSystem::read(&self.layout).ok();
+        let mut families = snapshot.families;
+        families.extend(self.own_families(file_system.as_ref(), &probes));
+        families.push(Family::gauge(
+            "snowguard_watchdog_state_timestamp_seconds",
+            "When the watchdog last wrote its state file, as seconds since 1970",
+            seconds(now),
+        ));
+        let outcomes = self.evaluate(&families, now_ms, &snapshot.unseen);
+        self.log(&outcomes);
+        // An alert whose rule could not be evaluated now is as it was, and heals nothing.
+        let firing: Vec<Alert> = outcomes
+            .into_iter()
+            .filter_map(|outcome| outcome.result.ok())
+            .flatten()
+            .filter(|alert| matches!(alert.state, AlertState::Firing { .. }))
+            .collect();
+        self.remedies
+            .tick(&firing, &probes, now_ms, &mut self.counters);
+        self.remember();
+        self.publish(now, file_system.as_ref(), &probes);
+    }
+
+    /// Keeps what must outlive the process.
+    pub(super) fn end(&mut self) {
+        self.remembered = None;
+        self.remember();
+        self.remedies.flush();
+    }
+
+    fn evaluate(
+        &mut self,
+        families: &[Family],
+        now_ms: i64,
+        unseen: &BTreeSet<String>,
+    ) -> Vec<Outcome> {
+        if self
+            .window
+            .newest_ms()
+            .is_some_and(|newest| newest >= now_ms)
+        {
+            // Samples of the future would outlive the jump; the window begins anew, and a rule
+            // that looks back waits until it is covered again.
+            warn!("the clock went back; the samples so far are dropped");
+            self.window.clear();
+        }
+        match self.window.append_scrape(now_ms, samples::series(families)) {
+            Ok(()) => self
+                .engine
+                .evaluate_seeing(&mut self.window, now_ms, unseen),
+            Err(error) => {
+                warn!(%error, "this look at the host cannot be used");
+                self.engine.blind(error.to_string());
+                Vec::new()
+            }
+        }
+    }
+
+    fn log(&mut self, outcomes: &[Outcome]) {
+        for transition in self.engine.transitions() {
+            let alert = &transition.alert;
+            let (name, value) = (alert.rule.name.as_str(), alert.value);
+            let labels = alert.labels.to_string();
+            let summary = alert.annotations.get("summary").map_or("", String::as_str);
+            match transition.step {
+                Step::Began => info!(alert = name, value, labels, "alert pending: {summary}"),
+                Step::Fired => warn!(alert = name, value, labels, "alert firing: {summary}"),
+                Step::Cancelled => info!(alert = name, labels, "alert cancelled"),
+                Step::Resolved => info!(alert = name, labels, "alert resolved"),
+            }
+        }
+        let mut errors = BTreeSet::new();
+        for outcome in outcomes {
+            // A window that fills is no fault; it says itself what it waits for, once.
+            if let Err(error) = &outcome.result {
+                let kind = error.to_string();
+                let kind = kind
+                    .split(|c: char| c.is_ascii_digit())
+                    .next()
+                    .unwrap_or_default();
+                let key = format!("{}: {kind}", outcome.rule.name);
+                if !self.rule_errors.contains(&key) {
+                    let rule = outcome.rule.name.as_str();
+                    info!(rule, %error, "the rule cannot be evaluated; its alerts stay as they are");
+                }
+                errors.insert(key);
+            }
+        }
+        self.rule_errors = errors;
+    }
+
+    /// Alerts are written when they change, not each time they still hold.
+    fn remember(&mut self) {
+        let mut memory = self.engine.memory();
+        let evaluated_at_ms = memory.evaluated_at_ms.take();
+        for alert in &mut memory.alerts {
+            alert.last_true_ms = 0;
+            alert.value_bits = 0;
+        }
+        if self.remembered.as_ref() == Some(&memory) {
+            return;
+        }
+        let whole = AlertMemory {
+            evaluated_at_ms,
+            ..self.engine.memory()
+        };
+        match self.alert_memory.save(&whole) {
+            Ok(()) => self.remembered = Some(memory),
+            Err(error) => warn!(%error, "alerts would begin anew after a restart"),
+        }
+    }
+
+    fn own_families(
+        &self,
+        file_system: Option<&FileSystem>,
+        probes: &[ProbeResult],
+    ) -> Vec<Family> {
+        let mut families = samples::limits(&self.settings.gc, file_system);
+        families.extend(rollback::families::families(
+            self.remedies.machine(),
+            probes,
+        ));
+        families.extend(self.counters.families());
+        families.push(samples::modes([
+            (Remedy::Gc, mode(self.settings.gc.mode)),
+            (Remedy::Rollback, mode(self.settings.rollback.mode)),
+        ]));
+        families.push(samples::alerts(
+            self.alert_names.iter().map(String::as_str),
+            &self.engine.alerts(),
+        ));
+        families.push(self.remedies.ballast_family());
+        families
+    }
+
+    fn publish(
+        &mut self,
+        now: SystemTime,
+        file_system: Option<&FileSystem>,
+        probes: &[ProbeResult],
+    ) {
+        let state = StateFile {
+            written_at: now,
+            tick: self.settings.interval,
+            families: self.own_families(file_system, probes),
+        };
+        let outcome = state.write_atomically(&self.layout.inside(state_file::PATH));
+        if let Err(error) = &outcome
+            && !self.state_file_failing
+        {
+            warn!(%error, "the exporter cannot publish what the watchdog knows");
+        }
+        self.state_file_failing = outcome.is_err();
+    }
+}
+
+fn names(rules: &RuleSet) -> Vec<String> {
+    rules.alerting().map(|(id, _)| id.name.clone()).collect()
+}
