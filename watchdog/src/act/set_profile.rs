@@ -145,38 +145,33 @@ impl ProfileLock {
             options.read(true).write(true).create(true).mode(0o600);
             let file = options.open(&path).map_err(|cause| failed(&cause))?;
             match file.try_lock() {
-                Ok(()) => {
-                    // Who unlinks a lock writes into it, so that who waited knows to begin again
-                    // (`PathLocks::lockPaths` in src/libstore/pathlocks.cc).
-                    let meta = file.metadata().map_err(|cause| failed(&cause))?;
-                    if meta.len() == 0 {
-                        return Ok(Self { path, file });
-                    }
+                // Who lets go of a lock unlinks it and leaves a token in it, so that who took it
+                // in between knows to begin again (`PathLocks::lockPaths`, src/libstore/pathlocks.cc).
+                Ok(()) if file.metadata().map_err(|cause| failed(&cause))?.len() == 0 => {
+                    return Ok(Self { path, file });
                 }
-                Err(TryLockError::WouldBlock) => {
-                    if begun.elapsed() >= deadline {
-                        return Err(FactError::new(
-                            snowguard_host::Kind::Busy,
-                            "lock the system profile",
-                            path,
-                            format!("it was held for {}s", deadline.as_secs()),
-                            "see which nix-env holds it",
-                        ));
-                    }
-                    thread::sleep(POLL);
-                }
+                Ok(()) | Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(cause)) => return Err(failed(&cause)),
             }
+            if begun.elapsed() >= deadline {
+                return Err(FactError::new(
+                    snowguard_host::Kind::Busy,
+                    "lock the system profile",
+                    path,
+                    format!("it was held for {}s", deadline.as_secs()),
+                    "see which nix-env holds it",
+                ));
+            }
+            thread::sleep(POLL);
         }
     }
 
     pub(super) fn release(mut self) {
-        // Token and unlinking as in `deleteLockFile`, but the token first: on a full disk it
-        // cannot be written, and a lock without token must keep its name, or one who waits for
-        // it and one who makes it anew would both hold "the" lock.
-        if self.file.write_all(b"d").is_ok() {
-            let _ = fs::remove_file(&self.path);
-        }
+        // As `deleteLockFile`, in its order: a token under the lock's name would keep Nix waiting
+        // for ever. Both may fail, the second does on a full disk; the lock itself goes with the
+        // file descriptor in any case.
+        let _ = fs::remove_file(&self.path);
+        let _ = self.file.write_all(b"d");
     }
 }
 

@@ -153,3 +153,12 @@ fn a_lock_that_its_holder_unlinked_is_taken_anew() {
     });
     assert_eq!(profiles.current(), Path::new("system-1-link"));
 }
+
+#[test]
+fn a_lock_with_the_token_in_it_is_nobodys_lock() {
+    let profiles = Profiles::with(2);
+    fs::write(profiles.verb.profile.with_file_name("system.lock"), "d").expect("token");
+    let error = profiles.verb.run(&profiles.generation(1), Some(2));
+    assert_eq!(error.expect_err("stale").kind, snowguard_host::Kind::Busy);
+    assert_eq!(profiles.current(), Path::new("system-2-link"));
+}

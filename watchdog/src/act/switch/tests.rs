@@ -2,17 +2,27 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
 use super::{Switch, SwitchEnd, Systemd, Way};
 
+/// Writes a program, by another process: a thread that forks while this one still has it open for
+/// writing would make it "busy" for whoever runs it.
 fn program(path: &Path, body: &str) {
     fs::create_dir_all(path.parent().expect("parent")).expect("directory");
-    fs::write(path, format!("#!/bin/sh\n{body}\n")).expect("program");
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("mode");
+    let status = Command::new("/bin/sh")
+        .args([
+            "-c",
+            "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"",
+            "sh",
+            body,
+        ])
+        .arg(path)
+        .status();
+    assert!(status.expect("sh").success());
 }
 
 fn system(root: &Path, body: &str) -> String {

@@ -366,3 +366,32 @@ fn what_cannot_be_kept_on_disk_is_not_done() {
     world.ticks(10);
     assert_eq!(world.state(), "settled");
 }
+
+#[test]
+fn a_good_closure_that_turned_bad_is_not_its_own_target() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(false);
+    world.ticks(10);
+    let (first, second) = (world.generation(1), world.generation(2));
+    world.activate(&first);
+    world.ticks(10);
+    world.deploy(false);
+    world.ticks(1);
+    world.activate(&first);
+    world.host.borrow_mut().broken.insert(first.store_path);
+    world.ticks(3);
+    assert_eq!(world.calls().last(), Some(&Call::Switch(second)));
+}
+
+#[test]
+fn no_act_is_handed_out_in_any_mode_but_act() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().switch_ends = SwitchEnd::LockHeld;
+    world.deploy(true);
+    world.ticks(3);
+    for mode in [Mode::Off, Mode::Observe] {
+        world.policy.mode = mode;
+        let (_, act, _) = world.machine.clone().begin_act(&world.policy);
+        assert_eq!(act, None);
+    }
+}

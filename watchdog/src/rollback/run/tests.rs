@@ -9,7 +9,7 @@ use std::{
     env, fs,
     io::Write,
     os::unix::{
-        fs::{MetadataExt, PermissionsExt, symlink},
+        fs::{MetadataExt, symlink},
         process::CommandExt,
     },
     path::{Path, PathBuf},
@@ -60,9 +60,14 @@ impl Tree {
                 run = root.join("run").display(),
                 system = system.display(),
             );
-            let path = system.join("bin/switch-to-configuration");
-            fs::write(&path, script).expect("script");
-            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("mode");
+            // By another process: a thread that forks while this one has it open for writing
+            // would make it "busy" for whoever runs it.
+            let status = Command::new("/bin/sh")
+                .args(["-c", "printf %s \"$1\" > \"$2\" && chmod 755 \"$2\"", "sh"])
+                .arg(script)
+                .arg(system.join("bin/switch-to-configuration"))
+                .status();
+            assert!(status.expect("sh").success());
             symlink(&system, tree.link(number)).expect("link");
         }
         tree.activate(1);
