@@ -66,7 +66,10 @@ impl SmallStore {
                 let inodes = inodes.to_string();
                 match kind {
                     Kind::Ext4 => run("mkfs.ext4", &["-q", "-N", &inodes, image]),
-                    _ => run("mkfs.btrfs", &["-q", image]),
+                    _ => run(
+                        "mkfs.btrfs",
+                        &["-q", "--mixed", "-m", "single", "-d", "single", image],
+                    ),
                 };
                 run("mount", &["-o", "loop", image, root.to_str().unwrap()]);
             }

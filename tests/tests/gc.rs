@@ -9,6 +9,7 @@
 //! Promise 5: "In `observe` mode nothing on the host changes."
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -106,30 +107,199 @@ fn kept_generations(store: &SmallStore) -> Vec<u64> {
         .collect()
 }
 
+/// Every version of Nix, and every kind of file system with one of them.
+fn combinations() -> Vec<(Nix, Kind)> {
+    let with = |release| lab::nix(release);
+    vec![
+        (with("bookworm"), Kind::Ext4),
+        (with("bookworm"), Kind::Tmpfs),
+        (with("bookworm"), Kind::Btrfs),
+        (with("trixie"), Kind::Ext4),
+        (with("sid"), Kind::Tmpfs),
+    ]
+}
+
 #[test]
 fn a_disk_with_no_byte_free_is_healed_and_no_live_path_is_lost() {
     lab::must_be_root();
-    for nix in lab::all_nix() {
-        for kind in [Kind::Ext4, Kind::Tmpfs, Kind::Btrfs] {
-            println!("== {} on {kind:?}", nix.release);
-            let dir = tempfile::tempdir().unwrap();
-            let (store, live, systems) = store(dir.path(), &nix, kind);
-            let layout = Layout::new(&store.root);
-            Ballast::of(&layout, 16 << 20).make().unwrap();
-            store.fill_bytes();
-            assert!(FileSystem::read(&layout).unwrap().avail_bytes < 1 << 20);
-            let policy = Policy {
-                target: Amount::Bytes(ByteSize(30 << 20)),
-                ..policy(Mode::Act)
-            };
-            let (report, _) = heal(&store, &nix, &policy, Vec::new());
-            assert_eq!(report.end, End::Reached);
-            assert!(FileSystem::read(&layout).unwrap().avail_bytes >= 30 << 20);
-            for path in live.iter().chain(&systems) {
-                assert!(store.is_valid(path), "{path}");
-            }
-            assert_eq!(kept_generations(&store), (1..=8).collect::<Vec<_>>());
-            store.verify();
+    for (nix, kind) in combinations() {
+        println!("== {} on {kind:?}", nix.release);
+        let dir = tempfile::tempdir().unwrap();
+        let (store, live, systems) = store(dir.path(), &nix, kind);
+        let layout = Layout::new(&store.root);
+        Ballast::of(&layout, 16 << 20).make().unwrap();
+        store.fill_bytes();
+        // Nothing more can be written, whatever statvfs still promises on btrfs.
+        assert!(std::fs::write(store.root.join("one-more"), vec![1; 1 << 20]).is_err());
+        let left = FileSystem::read(&layout).unwrap().avail_bytes;
+        assert!(left < 4 << 20, "{left}");
+        let policy = Policy {
+            target: Amount::Bytes(ByteSize(30 << 20)),
+            ..policy(Mode::Act)
+        };
+        let (report, _) = heal(&store, &nix, &policy, Vec::new());
+        assert_eq!(report.end, End::Reached);
+        assert!(FileSystem::read(&layout).unwrap().avail_bytes >= 30 << 20);
+        for path in live.iter().chain(&systems) {
+            assert!(store.is_valid(path), "{path}");
         }
+        assert_eq!(kept_generations(&store), (1..=8).collect::<Vec<_>>());
+        store.verify();
     }
+}
+
+#[test]
+fn a_disk_with_no_inode_free_is_healed_by_what_frees_inodes() {
+    lab::must_be_root();
+    for (nix, kind) in [
+        (lab::nix("bookworm"), Kind::Ext4),
+        (lab::nix("sid"), Kind::Tmpfs),
+    ] {
+        println!("== {} on {kind:?}", nix.release);
+        let dir = tempfile::tempdir().unwrap();
+        let (store, live, _) = store(dir.path(), &nix, kind);
+        let layout = Layout::new(&store.root);
+        Ballast::of(&layout, 16 << 20).make().unwrap();
+        store.fill_inodes();
+        assert_eq!(FileSystem::read(&layout).unwrap().files_free, 0);
+        let policy = Policy {
+            trigger_files_percent: 0,
+            target_files_percent: 1,
+            ..policy(Mode::Act)
+        };
+        let (report, _) = heal(&store, &nix, &policy, Vec::new());
+        assert_eq!(report.end, End::Reached);
+        assert!(FileSystem::read(&layout).unwrap().files_free >= 40);
+        for path in &live {
+            assert!(store.is_valid(path), "{path}");
+        }
+        store.verify();
+    }
+}
+
+#[test]
+fn generations_go_oldest_first_and_only_those_that_policy_lets_go() {
+    lab::must_be_root();
+    let nix = lab::nix("trixie");
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, systems) = store(dir.path(), &nix, Kind::Tmpfs);
+    // 64.5 MiB are dead and Nix drops its reserve of 8 MiB; one generation of 4 MiB more does not
+    // suffice, two do.
+    let free = FileSystem::read(&Layout::new(&store.root))
+        .unwrap()
+        .avail_bytes;
+    let policy = Policy {
+        target: Amount::Bytes(ByteSize(free + (78 << 20))),
+        ..policy(Mode::Act)
+    };
+    let (report, _) = heal(&store, &nix, &policy, vec![PathBuf::from(&systems[2])]);
+    // 2 is booted, 3 known good, 7 runs, 8 is current, 6 to 8 are the newest three: 1, 4 and 5 may
+    // go, and two of them are enough.
+    assert_eq!(kept_generations(&store), [2, 3, 5, 6, 7, 8]);
+    for number in [2, 3, 5, 6, 7, 8] {
+        assert!(store.is_valid(&systems[number - 1]));
+    }
+    assert!(!store.is_valid(&systems[0]), "{report:?}");
+    store.verify();
+}
+
+#[test]
+fn what_cannot_help_is_not_begun_and_says_who_pins_the_rest() {
+    lab::must_be_root();
+    let nix = lab::nix("bookworm");
+    let dir = tempfile::tempdir().unwrap();
+    let store = SmallStore::make(dir.path(), &nix, Kind::Tmpfs, 100, 4000);
+    let path = store.add("live", 8192);
+    store.link(&path, "nix/var/nix/gcroots/live");
+    store.fill_bytes();
+    let before = tree(&store);
+    let (report, records) = heal(&store, &nix, &policy(Mode::Act), Vec::new());
+    let End::Refused(refusal) = report.end else {
+        panic!("{report:?}")
+    };
+    assert_eq!(refusal.reason.name(), "cannot_help");
+    assert!(
+        refusal.detail.contains("1 by permanent roots"),
+        "{}",
+        refusal.detail
+    );
+    assert_eq!(records.last().unwrap().reason, "cannot_help");
+    let changed: Vec<_> = tree(&store)
+        .symmetric_difference(&before)
+        .cloned()
+        .collect();
+    assert_eq!(changed, Vec::<String>::new());
+}
+
+#[test]
+fn observe_mode_changes_nothing_and_says_what_would_be_done() {
+    lab::must_be_root();
+    for nix in lab::all_nix() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, ..) = store(dir.path(), &nix, Kind::Tmpfs);
+        store.fill_bytes();
+        let before = tree(&store);
+        let (report, records) = heal(&store, &nix, &policy(Mode::Observe), Vec::new());
+        assert_eq!(report.end, End::Observed);
+        assert!(
+            records
+                .iter()
+                .any(|record| record.reason == "would_delete_paths")
+        );
+        let changed: Vec<_> = tree(&store)
+            .symmetric_difference(&before)
+            .cloned()
+            .collect();
+        assert_eq!(changed, Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_path_that_became_alive_after_the_plan_is_kept_by_nix() {
+    lab::must_be_root();
+    let nix = lab::nix("sid");
+    let dir = tempfile::tempdir().unwrap();
+    let (store, ..) = store(dir.path(), &nix, Kind::Tmpfs);
+    // The largest dead path comes first in any plan. It gets a root when Nix is called.
+    let dead = store.store(&["--gc", "--print-dead"]);
+    let largest = dead.lines().find(|path| path.ends_with("-dead-7")).unwrap();
+    let bin = dir.path().join("bin");
+    std::fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nln -sfn {largest} {}/nix/var/nix/gcroots/late\nexec {} \"$@\"\n",
+        store.root.display(),
+        nix.bin().join("nix-store").display()
+    );
+    let program = bin.join("nix-store");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(
+        &program,
+        std::os::unix::fs::PermissionsExt::from_mode(0o755),
+    )
+    .unwrap();
+    let free = FileSystem::read(&Layout::new(&store.root))
+        .unwrap()
+        .avail_bytes;
+    let policy = Policy {
+        target: Amount::Bytes(ByteSize(free + (20 << 20))),
+        ..policy(Mode::Act)
+    };
+    let mut records: Vec<Record> = Vec::new();
+    let mut host = host(&store, &nix, Vec::new());
+    host.delete.program = program;
+    let report = collect(&mut host, &policy, "test", &mut records);
+    assert!(store.is_valid(largest));
+    // The rest of what was needed is found among what is still dead.
+    assert_eq!(report.end, End::Reached, "{records:?}");
+}
+
+/// Everything below the root that a change would show in.
+fn tree(store: &SmallStore) -> BTreeSet<String> {
+    let format = "%p %y %s %m %l %T@ %n\\n";
+    let find = std::process::Command::new("find")
+        .arg(&store.root)
+        .args(["-printf", format])
+        .output();
+    let text = lab::stdout("find", find);
+    text.lines().map(str::to_owned).collect()
 }

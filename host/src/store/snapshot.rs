@@ -1,12 +1,12 @@
 //! One consistent snapshot of `db.sqlite`, opened, read and closed: an idle connection would pin
 //! the WAL and a long transaction would grow it without bound.
 //!
-//! Which way to open depends on the side files:
-//! - A WAL and its index are there: an ordinary read-only connection; readers never block writers.
-//! - No WAL (Nix < 2.23 removes it when the last connection closes), or an empty one without its
-//!   index: `immutable=1`, which creates no file. An ordinary connection would have to make the
-//!   index: as root it leaves files behind, as anyone else and on a full disk it fails. The file
-//!   is compared before and after, and read again if a checkpoint went into it meanwhile.
+//! Which way to open depends on the write-ahead log:
+//! - It has content: an ordinary read-only connection; readers never block writers.
+//! - It is empty (Nix >= 2.23 leaves it so) or absent (before, the last connection removes it):
+//!   `immutable=1`, which touches no file. An ordinary connection would make or change the
+//!   log's index: as root it leaves files behind, as anyone else and on a full disk it fails.
+//!   The database is compared before and after, and read again if a checkpoint went into it.
 //! - Never `immutable=1` beside a WAL with content: it would miss what the WAL holds.
 
 use std::{
@@ -52,10 +52,7 @@ impl Snapshot {
             if before.size == 0 {
                 return Err(not_a_store(&path, "the file is empty"));
             }
-            if sidecar_size(&path, "-wal")?.is_some_and(|size| size > 0)
-                || (sidecar_size(&path, "-wal")?.is_some()
-                    && sidecar_size(&path, "-shm")?.is_some())
-            {
+            if sidecar_size(&path, "-wal")?.is_some_and(|size| size > 0) {
                 return read(&Self::open(&path, false)?);
             }
             if dotfile_locked(&path)? || !settled(before) {

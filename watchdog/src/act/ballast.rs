@@ -82,24 +82,26 @@ impl Ballast {
         Ok(())
     }
 
-    /// Drops all of it. Files are cut before they are unlinked: on a full copy-on-write file
-    /// system cutting works where unlinking does not.
+    /// Drops all of it. Each file is cut and unlinked: on a full copy-on-write file system one of
+    /// the two may be refused where the other works (btrfs unlinks from its own reserve and
+    /// refuses to cut; ZFS may do the reverse).
     ///
     /// # Errors
-    /// The operating system refuses. What was dropped by then stays dropped.
+    /// The operating system refuses to unlink. Everything else was dropped all the same.
     pub fn drop_all(&self) -> Result<(), FactError> {
         let paths = (0..SLICES)
             .map(|slice| self.slice(slice))
             .chain((0..SPARES).map(|spare| self.spare(spare)));
+        let mut outcome = Ok(());
         for path in paths {
-            let gone = OpenOptions::new()
+            // Refused or not, what counts is that the file goes.
+            let _ = OpenOptions::new()
                 .write(true)
                 .open(&path)
-                .and_then(|file| file.set_len(0))
-                .and_then(|()| fs::remove_file(&path));
-            match gone {
+                .and_then(|file| file.set_len(0));
+            match fs::remove_file(&path) {
                 Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(FactError::io(
+                    outcome = Err(FactError::io(
                         "drop the ballast",
                         path,
                         &source,
@@ -109,7 +111,7 @@ impl Ballast {
                 _ => {}
             }
         }
-        Ok(())
+        outcome
     }
 
     fn slice(&self, number: u64) -> PathBuf {
