@@ -1,2 +1,9 @@
-//! Placeholder.
-fn main() {}
+//! `snowguard`: the watchdog, and the operator's command line.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

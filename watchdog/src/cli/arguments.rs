@@ -1,0 +1,155 @@
+//! What can be asked.
+
+use std::path::PathBuf;
+
+use snowguard_exporter::{
+    config::Source,
+    logging::{LogFormat, LogLevel},
+    units::ByteSize,
+};
+use snowguard_host::Layout;
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done; what could not be read is named on standard error, and the answer says it is not complete
+  1  failure: the host could not be read, or the watchdog cannot run
+  2  the command line, the configuration or a rule file is not valid
+  3  refused, with the reason: a collection would not be begun now";
+
+/// Watches a Nix host and heals it: garbage collection and rollback by the alerts that page people.
+#[derive(Debug, clap::Parser)]
+#[command(name = "snowguard", version, after_help = AFTER_HELP)]
+pub(crate) struct Arguments {
+    /// The host as seen from this directory: a live host, a chroot store or a fixture tree.
+    #[arg(long, global = true, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+
+    /// The process file system.
+    #[arg(long = "proc", global = true, value_name = "DIR", hide = true)]
+    proc_dir: Option<PathBuf>,
+
+    /// The configuration; /etc/snowguard/snowguard.toml if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// The least important messages to log.
+    #[arg(
+        long = "log.level",
+        global = true,
+        value_enum,
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
+    pub(super) log_level: LogLevel,
+
+    /// How to write the log.
+    #[arg(
+        long = "log.format",
+        global = true,
+        value_enum,
+        default_value = "logfmt",
+        value_name = "FORMAT"
+    )]
+    pub(super) log_format: LogFormat,
+
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Watch the host until SIGTERM; SIGHUP reads configuration and rules again.
+    Watch,
+    /// Say how the host is, what fires, and what the remedies are at; latched remedies first.
+    Status(Facts),
+    /// Say what the store holds, and what deleting all that is dead would free on the disk.
+    Store(Store),
+    /// List the generations of every profile.
+    Generations(Facts),
+    /// Say what a remedy would do now, without doing it.
+    Plan {
+        #[command(subcommand)]
+        what: Planned,
+    },
+    /// Tell what was decided and done, incident by incident.
+    History(History),
+    /// Check the configuration and the rule files.
+    CheckConfig,
+    /// Let a latched remedy begin anew, after you have looked at what it failed on.
+    Release(Release),
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Planned {
+    /// What a collection would delete, what it would give up, and what it would never touch.
+    #[command(after_help = AFTER_HELP)]
+    Gc(PlanGc),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Facts {
+    /// Print JSON: bytes, and times in UTC.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Store {
+    /// Print the dead paths and nothing else, one on a line, as `nix-store --gc --print-dead`.
+    #[arg(long)]
+    pub(super) dead: bool,
+
+    #[command(flatten)]
+    pub(super) facts: Facts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PlanGc {
+    /// Plan to free this much, such as 20GiB; without it, what is missing to `gc.target`.
+    #[arg(long, value_name = "SIZE")]
+    pub(super) free: Option<ByteSize>,
+
+    #[command(flatten)]
+    pub(super) facts: Facts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct History {
+    /// Tell of this incident only.
+    #[arg(long, value_name = "NAME")]
+    pub(super) incident: Option<String>,
+
+    /// Print the records as JSON, one on a line.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Release {
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+impl Arguments {
+    /// The host to look at.
+    pub(super) fn layout(&self) -> Layout {
+        let layout = Layout::new(&self.root);
+        match &self.proc_dir {
+            Some(proc_dir) => layout.with_proc(proc_dir),
+            None => layout,
+        }
+    }
+
+    /// Where the settings come from.
+    pub(super) fn source(&self) -> Source {
+        match &self.config {
+            Some(path) => Source::Named(path.clone()),
+            None => Source::Default,
+        }
+    }
+}

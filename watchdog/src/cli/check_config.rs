@@ -1,0 +1,107 @@
+//! `snowguard check-config`: what the watchdog would run with, or why it would not.
+
+use std::path::Path;
+
+use snowguard_exporter::{
+    config::{DEFAULT_PATH, Source},
+    units::{ByteSize, TimeSpan},
+};
+use snowguard_host::store::FileSystem;
+use snowguard_rules::RuleSet;
+use snowguard_watchdog::{config::Settings, watch};
+
+use super::{Host, failure::Failure, page::Page, table::Table, text};
+
+pub(super) fn run(host: &Host, page: &mut Page<'_>) -> Result<(), Failure> {
+    let settings = host.settings()?;
+    let rules = watch::load_rules(&host.layout, &settings)?;
+    // Bytes against a share of the disk: only the host can tell which is more.
+    if let Ok(file_system) = FileSystem::read(&host.layout) {
+        let trigger = settings.gc.trigger_on(&file_system).bytes;
+        let target = settings.gc.target_on(&file_system).bytes;
+        if trigger >= target {
+            return Err(Failure::Limits(format!(
+                "`gc.trigger` is {} on this host's store and `gc.target` {}; the trigger must be \
+                 below the target",
+                text::size(trigger),
+                text::size(target)
+            )));
+        }
+    }
+    page.heading(&match &host.source {
+        Source::Named(path) => format!("OK: {}", text::path(path)),
+        Source::Default if Path::new(DEFAULT_PATH).exists() => format!("OK: {DEFAULT_PATH}"),
+        Source::Default => format!("OK: there is no {DEFAULT_PATH}, everything has its default"),
+    })?;
+    page.table(&summary(&settings, &rules), 2)
+}
+
+fn summary(settings: &Settings, rules: &RuleSet) -> Table {
+    let mut table = Table::plain();
+    table.pair("watchdog.interval", TimeSpan(settings.interval).to_string());
+    table.pair("watchdog.state_dir", text::lossless(&settings.state_dir));
+    table.pair(
+        "watchdog.nix_bin",
+        match &settings.nix_bin {
+            Some(dir) => text::lossless(dir),
+            None => "where Nix usually is".to_owned(),
+        },
+    );
+    let files: Vec<_> = settings.rules.iter().map(text::lossless).collect();
+    let files = if files.is_empty() {
+        "those that come with snowguard".to_owned()
+    } else {
+        files.join(", ")
+    };
+    let healing = rules.alerting().filter(|(_, remedy)| remedy.is_some());
+    table.pair(
+        "rules.files",
+        format!(
+            "{files}: {}, {} of them ask for a remedy",
+            text::number(rules.alerting().count(), "alert", "alerts"),
+            healing.count()
+        ),
+    );
+    let gc = &settings.gc;
+    table.pair("gc.mode", text::mode(gc.mode));
+    table.pair(
+        "gc.trigger",
+        format!("{}, inodes {}%", gc.trigger, gc.trigger_files_percent),
+    );
+    table.pair(
+        "gc.target",
+        format!("{}, inodes {}%", gc.target, gc.target_files_percent),
+    );
+    table.pair("gc.keep_generations", gc.keep_generations.to_string());
+    table.pair("gc.minimum_gain", format!("{}%", gc.minimum_gain_percent));
+    table.pair("gc.cooldown", TimeSpan(gc.cooldown).to_string());
+    table.pair("gc.deadline", TimeSpan(gc.deadline).to_string());
+    table.pair(
+        "gc.ballast",
+        match gc.ballast {
+            ByteSize(0) => "none".to_owned(),
+            size => size.to_string(),
+        },
+    );
+    let rollback = &settings.rollback;
+    table.pair("rollback.mode", text::mode(rollback.mode));
+    table.pair("rollback.soak", TimeSpan(rollback.soak).to_string());
+    table.pair(
+        "rollback.verify_soak",
+        TimeSpan(rollback.verify_soak).to_string(),
+    );
+    table.pair(
+        "rollback.verify_window",
+        TimeSpan(rollback.verify_window).to_string(),
+    );
+    let probes: Vec<&str> = settings.probes.keys().map(String::as_str).collect();
+    table.pair(
+        "probes",
+        if probes.is_empty() {
+            "none".to_owned()
+        } else {
+            probes.join(", ")
+        },
+    );
+    table
+}

@@ -1,0 +1,135 @@
+//! The command line: each command reads the host once, says what it found, and ends.
+//!
+//! Standard output holds the answer and nothing else; what went wrong is on standard error.
+
+mod arguments;
+mod check_config;
+mod failure;
+mod generations;
+mod history;
+mod page;
+mod plan;
+mod release;
+mod status;
+mod store;
+mod system;
+mod table;
+mod text;
+
+use std::{
+    fs,
+    io::{self, BufWriter, IsTerminal as _, Write},
+    process::ExitCode,
+};
+
+use clap::Parser as _;
+use snowguard_exporter::{config::Source, logging};
+use snowguard_host::{FactError, Kind, Layout};
+use snowguard_watchdog::{config::Settings, watch};
+use tracing::error;
+
+use arguments::{Arguments, Command, Planned};
+use failure::Failure;
+use page::Page;
+
+/// Where to look, and which settings to follow.
+struct Host {
+    layout: Layout,
+    source: Source,
+}
+
+impl Host {
+    fn settings(&self) -> Result<Settings, Failure> {
+        Ok(Settings::load(&self.source)?)
+    }
+}
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::init(arguments.log_level, arguments.log_format);
+    let stdout = io::stdout();
+    let bold = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+    let mut out = BufWriter::new(stdout.lock());
+    let outcome = run(&arguments, &mut Page::new(&mut out, bold))
+        .and_then(|()| out.flush().map_err(Failure::Output));
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if failure.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(failure) => {
+            // What was found before the failure comes first.
+            let _ = out.flush();
+            if matches!(arguments.command, Command::Watch) {
+                error!("{failure}");
+            } else {
+                say(&format!("snowguard: {failure}"));
+            }
+            failure.exit_code()
+        }
+    }
+}
+
+fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
+    let host = Host {
+        layout: arguments.layout(),
+        source: arguments.source(),
+    };
+    if let Command::CheckConfig = arguments.command {
+        return check_config::run(&host, page);
+    }
+    look_at_root(&host.layout)?;
+    match &arguments.command {
+        Command::Watch => {
+            let settings = host.settings()?;
+            Ok(watch::run(&host.layout, &settings, &host.source)?)
+        }
+        Command::Status(facts) => status::run(&host, facts.json, page),
+        Command::Store(asked) => store::run(&host, asked, page),
+        Command::Generations(facts) => generations::run(&host, facts.json, page),
+        Command::Plan {
+            what: Planned::Gc(asked),
+        } => plan::run(&host, asked, page),
+        Command::History(asked) => history::run(&host, asked, page),
+        Command::CheckConfig => check_config::run(&host, page),
+        Command::Release(asked) => release::run(&host, asked, page),
+    }
+}
+
+/// A root that is not there would look like a host on which nothing ever happened.
+fn look_at_root(layout: &Layout) -> Result<(), FactError> {
+    let attempt = "look at the host";
+    let cure = "give the root directory of a host that runs Nix with --root";
+    match fs::metadata(layout.root()) {
+        Ok(meta) if meta.is_dir() => Ok(()),
+        Ok(_) => Err(FactError::new(
+            Kind::Malformed,
+            attempt,
+            layout.root(),
+            "not a directory",
+            cure,
+        )),
+        Err(error) => Err(FactError::io(attempt, layout.root(), &error, cure)),
+    }
+}
+
+/// Tells people something on standard error. Nobody there to read it is no failure.
+fn say(message: &str) {
+    let _ = writeln!(io::stderr(), "{}", text::printable_lines(message));
+}
+
+/// Says what could not be read, and what that means for the answer.
+fn warn(unreadable: &[FactError], consequence: &str) {
+    const SHOWN: usize = 10;
+    for error in unreadable.iter().take(SHOWN) {
+        say(&format!("snowguard: warning: {error}"));
+    }
+    if unreadable.len() > SHOWN {
+        let further = unreadable.len() - SHOWN;
+        say(&format!(
+            "snowguard: warning: and {further} more like these"
+        ));
+    }
+    if !unreadable.is_empty() {
+        say(&format!("snowguard: warning: {consequence}"));
+    }
+}

@@ -1,0 +1,241 @@
+//! `snowguard plan gc`: what a collection would do now. Nothing is touched and no lock is taken.
+
+use std::{
+    cell::RefCell,
+    cmp::Reverse,
+    collections::HashMap,
+    ffi::{OsStr, OsString},
+};
+
+use serde::Serialize;
+use serde_json::json;
+use snowguard_host::{
+    FactError, Layout, STORE_DIR,
+    store::{FileSystem, Footprint},
+};
+use snowguard_watchdog::{
+    config::Settings,
+    gc::{
+        facts::{Facts, Scales},
+        plan::{Plan, plan, plan_for},
+        policy::Space,
+    },
+};
+
+use super::{
+    Host, arguments, failure::Failure, page::Page, say, status::machine, table::Table, text,
+};
+
+/// How many of the largest entries are named.
+const LARGEST: usize = 10;
+
+/// The host's own scales, with a memory: what was weighed for the plan can be named by size.
+struct Remembering<'a> {
+    layout: &'a Layout,
+    bytes: RefCell<HashMap<OsString, u64>>,
+}
+
+impl Scales for Remembering<'_> {
+    fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
+        let footprint = self.layout.weigh(name)?;
+        let bytes = footprint.bytes();
+        self.bytes.borrow_mut().insert(name.to_owned(), bytes);
+        Ok(footprint)
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Report {
+    mode: &'static str,
+    file_system: FileSystem,
+    need: Space,
+    promised: Space,
+    reaches_target: bool,
+    dead: DeadView,
+    generations: Vec<VictimView>,
+    kept: String,
+}
+
+#[derive(Debug, Serialize)]
+struct DeadView {
+    entries: usize,
+    frees: Space,
+    largest: Vec<Entry>,
+    /// All of them, in the order of deletion.
+    paths: Vec<String>,
+    /// Dead, but they stay, because they could not be measured.
+    unmeasured: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Entry {
+    /// Bytes on disk; of a file with further links, its share.
+    bytes: u64,
+    path: String,
+}
+
+#[derive(Debug, Serialize)]
+struct VictimView {
+    profile: String,
+    number: u64,
+    created: String,
+    store_path: String,
+    /// After all that is given up before it.
+    frees: Space,
+}
+
+pub(super) fn run(
+    host: &Host,
+    asked: &arguments::PlanGc,
+    page: &mut Page<'_>,
+) -> Result<(), Failure> {
+    let settings = host.settings()?;
+    // The same two that the watchdog keeps: the last good one, and what it would roll back to.
+    let good: Vec<_> = machine(&host.layout, &settings)?
+        .map(|machine| {
+            let newest = machine.good().iter().rev().take(2);
+            newest.map(|good| good.store_path.clone().into()).collect()
+        })
+        .unwrap_or_default();
+    let facts = Facts::read(&host.layout, &good)?;
+    let scales = Remembering {
+        layout: &host.layout,
+        bytes: RefCell::default(),
+    };
+    let outcome = match asked.free {
+        Some(bytes) => {
+            let need = Space {
+                bytes: bytes.0,
+                files: 0,
+            };
+            plan_for(&facts, &settings.gc, need, &scales)
+        }
+        None => plan(&facts, &settings.gc, &scales),
+    };
+    let plan = match outcome {
+        Ok(plan) => plan,
+        Err(refusal) => {
+            if asked.facts.json {
+                let (reason, detail) = (refusal.reason.name(), &refusal.detail);
+                page.json(&json!({"refused": {"reason": reason, "detail": detail}}))?;
+            }
+            return Err(Failure::Refused(refusal));
+        }
+    };
+    for error in &plan.dead.unmeasured {
+        say(&format!("snowguard: warning: {error}; it stays"));
+    }
+    let report = report(
+        &settings,
+        facts.file_system,
+        plan,
+        &scales.bytes.into_inner(),
+    );
+    if asked.facts.json {
+        return page.json(&report);
+    }
+    for_people(&report, asked.free.is_some(), page)
+}
+
+fn report(
+    settings: &Settings,
+    file_system: FileSystem,
+    plan: Plan,
+    bytes: &HashMap<OsString, u64>,
+) -> Report {
+    let path = |name: &OsString| format!("{STORE_DIR}/{}", text::lossless(name));
+    let mut by_size: Vec<(u64, &OsString)> = (plan.dead.groups.iter().flatten())
+        .map(|name| (bytes.get(name).copied().unwrap_or(0), name))
+        .collect();
+    by_size.sort_by_key(|(bytes, name)| (Reverse(*bytes), *name));
+    let largest = by_size.iter().take(LARGEST).map(|(bytes, name)| Entry {
+        bytes: *bytes,
+        path: path(name),
+    });
+    Report {
+        mode: text::mode(settings.gc.mode),
+        file_system,
+        need: plan.need,
+        promised: plan.promised,
+        reaches_target: plan.reaches_target(),
+        dead: DeadView {
+            entries: plan.dead_entries(),
+            frees: plan.dead.frees,
+            largest: largest.collect(),
+            paths: plan.dead.groups.iter().flatten().map(path).collect(),
+            unmeasured: plan.dead.unmeasured,
+        },
+        generations: (plan.victims.into_iter())
+            .map(|victim| VictimView {
+                profile: text::lossless(&victim.profile),
+                number: victim.id.number,
+                created: text::time(victim.id.created),
+                store_path: text::lossless(&victim.id.target),
+                frees: victim.frees,
+            })
+            .collect(),
+        kept: plan.kept,
+    }
+}
+
+fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<(), Failure> {
+    let mut head = Table::plain();
+    let why = if is_asked {
+        "as asked for"
+    } else {
+        "missing to the target"
+    };
+    head.pair("Needed", format!("{}, {why}", space(report.need)));
+    let verdict = if report.reaches_target {
+        "covers it".to_owned()
+    } else {
+        format!("{} short of it", space(report.need.minus(report.promised)))
+    };
+    head.pair("Promised", format!("{}, {verdict}", space(report.promised)));
+    head.pair("Never touched", &*report.kept);
+    let mode = match report.mode {
+        "act" => "act: the watchdog does this when the alert fires",
+        "observe" => "observe: the watchdog plans this when the alert fires, and does nothing",
+        _ => "off: the watchdog does not look",
+    };
+    head.pair("Mode", mode);
+    page.table(&head, 0)?;
+
+    page.line("")?;
+    let dead = &report.dead;
+    let entries = text::number(dead.entries, "dead entry", "dead entries");
+    page.heading(&format!("1. Delete {entries}: frees {}", space(dead.frees)))?;
+    let mut table = Table::new(&["ON DISK", "PATH"], &[0]);
+    for entry in &dead.largest {
+        table.row([text::size(entry.bytes), entry.path.clone()]);
+    }
+    if !dead.largest.is_empty() {
+        page.table(&table, 2)?;
+    }
+    let further = dead.entries.saturating_sub(dead.largest.len());
+    if further > 0 {
+        page.line(&format!("  and {further} smaller"))?;
+    }
+
+    page.line("")?;
+    let given_up = &report.generations;
+    if given_up.is_empty() {
+        return page.heading("2. Give up no generation");
+    }
+    let count = text::number(given_up.len(), "generation", "generations");
+    page.heading(&format!("2. Give up {count}, if that does not suffice"))?;
+    let mut table = Table::new(&["PROFILE", "GENERATION", "CREATED", "FREES"], &[1]);
+    for victim in given_up {
+        table.row([
+            victim.profile.clone(),
+            victim.number.to_string(),
+            victim.created.clone(),
+            space(victim.frees),
+        ]);
+    }
+    page.table(&table, 2)
+}
+
+fn space(space: Space) -> String {
+    format!("{} and {} inodes", text::size(space.bytes), space.files)
+}

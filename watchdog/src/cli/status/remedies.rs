@@ -1,0 +1,192 @@
+//! What each remedy is set to, where it stands, and which of them needs a human.
+
+use serde::Serialize;
+use snowguard_exporter::state_file::StateFile;
+use snowguard_host::store::FileSystem;
+use snowguard_watchdog::{
+    gc, rollback,
+    rollback::{
+        facts::{Deploy, GenerationId},
+        machine::Machine,
+        state::State,
+    },
+};
+
+use super::{super::text, watchdog::labelled};
+
+/// A remedy that failed and does nothing more.
+#[derive(Debug, Serialize)]
+pub(super) struct Latch {
+    remedy: String,
+    /// `None` if only what the watchdog publishes could be read.
+    reason: Option<String>,
+    why: Option<String>,
+}
+
+impl Latch {
+    pub(super) fn sentence(&self) -> String {
+        let why = self.why.as_deref();
+        format!(
+            "LATCHED: {} failed and does nothing more: {}; look at it, then `snowguard release`",
+            self.remedy,
+            why.unwrap_or("root can see why")
+        )
+    }
+}
+
+/// The remedies that are latched, by the machine itself, or else by what is published of it.
+pub(super) fn latched(machine: Option<&Machine>, published: Option<&StateFile>) -> Vec<Latch> {
+    if let Some(State::Failed { failure, .. }) = machine.map(Machine::state) {
+        return vec![Latch {
+            remedy: "rollback".to_owned(),
+            reason: Some(failure.reason.clone()),
+            why: Some(failure.why.clone()),
+        }];
+    }
+    if machine.is_some() {
+        return Vec::new();
+    }
+    labelled(published, "snowguard_remedy_latched", "remedy")
+        .into_iter()
+        .map(|remedy| Latch {
+            remedy,
+            reason: None,
+            why: None,
+        })
+        .collect()
+}
+
+/// The gc remedy.
+#[derive(Debug, Serialize)]
+pub(super) struct GcView {
+    pub(super) mode: &'static str,
+    /// On the file system of the store, `None` if that could not be read.
+    trigger: Option<gc::policy::Space>,
+    target: Option<gc::policy::Space>,
+    needed: Option<gc::policy::Space>,
+}
+
+impl GcView {
+    pub(super) fn of(policy: &gc::policy::Policy, file_system: Option<&FileSystem>) -> Self {
+        Self {
+            mode: text::mode(policy.mode),
+            trigger: file_system.map(|file_system| policy.trigger_on(file_system)),
+            target: file_system.map(|file_system| policy.target_on(file_system)),
+            needed: file_system.map(|file_system| policy.need(file_system)),
+        }
+    }
+
+    pub(super) fn sentence(&self) -> String {
+        match (self.trigger, self.target) {
+            (Some(trigger), Some(target)) => format!(
+                "trips below {} available, frees up to {}",
+                text::size(trigger.bytes),
+                text::size(target.bytes)
+            ),
+            _ => String::new(),
+        }
+    }
+}
+
+/// The rollback remedy.
+#[derive(Debug, Serialize)]
+pub(super) struct RollbackView {
+    pub(super) mode: &'static str,
+    /// The name of the state, as the metric `snowguard_rollback_state` has it.
+    state: Option<String>,
+    pub(super) sentence: String,
+    /// Known good generations, oldest first; `None` if that cannot be read.
+    good: Option<Vec<GenerationId>>,
+    /// Store paths that were rolled back from.
+    denied: Option<Vec<String>>,
+}
+
+impl RollbackView {
+    /// `machine` is `None` if it could not be read, `Some(None)` if the watchdog never kept one.
+    pub(super) fn of(
+        policy: &rollback::policy::Policy,
+        machine: Option<Option<Machine>>,
+        published: Option<&StateFile>,
+    ) -> Self {
+        let mode = text::mode(policy.mode);
+        let Some(machine) = machine.map(Option::unwrap_or_default) else {
+            let states = labelled(published, "snowguard_rollback_state", "state");
+            let state = states.into_iter().next();
+            return Self {
+                mode,
+                sentence: match &state {
+                    Some(state) => format!("{state}; root can see more"),
+                    None => "where it stands could not be read".to_owned(),
+                },
+                state,
+                good: None,
+                denied: None,
+            };
+        };
+        Self {
+            mode,
+            state: Some(machine.state().name().to_owned()),
+            sentence: sentence(machine.state()),
+            good: Some(machine.good().to_vec()),
+            denied: Some(
+                machine
+                    .denied()
+                    .iter()
+                    .map(|d| d.store_path.clone())
+                    .collect(),
+            ),
+        }
+    }
+}
+
+fn sentence(state: &State) -> String {
+    match state {
+        State::Unknown {} => "no system was seen yet".to_owned(),
+        State::Adopting { deploy, .. } => {
+            format!("getting to know {}, the first system seen", system(deploy))
+        }
+        State::Settled { good } => format!("settled: {} is known good", system(good)),
+        State::Trial(trial) => format!(
+            "{} is on trial since {}",
+            system(&trial.deploy),
+            text::time_ms(trial.since_ms)
+        ),
+        State::Condemned { bad, waiting } => format!(
+            "{} is condemned by {}; waiting: {waiting}",
+            system(&bad.deploy),
+            bad.alert
+        ),
+        State::RollingBack { bad, target, .. } => format!(
+            "rolling back from {} to {}",
+            system(&bad.deploy),
+            generation(target)
+        ),
+        State::Verifying { bad, target, .. } => format!(
+            "rolled back from {} to {}, which is being verified",
+            system(&bad.deploy),
+            generation(target)
+        ),
+        State::Observed { bad, target } => {
+            let (bad, alert) = (system(&bad.deploy), &bad.alert);
+            match target {
+                Some(target) => format!(
+                    "{bad} is condemned by {alert}; in mode act it would be rolled back to {}",
+                    generation(target)
+                ),
+                None => format!("{bad} is condemned by {alert}; there is nothing to go back to"),
+            }
+        }
+        State::Failed { failure, .. } => format!("latched: {}", failure.why),
+    }
+}
+
+fn system(deploy: &Deploy) -> String {
+    match &deploy.generation {
+        Some(known) => generation(known),
+        None => deploy.store_path.clone(),
+    }
+}
+
+fn generation(generation: &GenerationId) -> String {
+    format!("generation {}", generation.number)
+}
