@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{Read, Write},
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
@@ -66,7 +66,9 @@ fn a_port_that_listens_passes_and_one_that_does_not_fails() {
         )
         .passed
     );
-    drop(listener);
+    // A port that is taken and does not listen, so that no other test can listen there meanwhile.
+    let client = TcpStream::connect(&address).expect("connected");
+    let address = client.local_addr().expect("address").to_string();
     let result = run(Check::Tcp { address }, 2_000);
     assert!(
         !result.passed && result.detail.contains("refused"),

@@ -125,7 +125,7 @@ fn an_alert_without_a_trial_condemns_nothing() {
 }
 
 #[test]
-fn a_units_stop_before_the_system_changes_is_the_deploys_own_failure() {
+fn a_stop_of_units_before_the_system_changes_is_the_deploys_own_failure() {
     let mut world = World::settled(Mode::Act);
     // The profile is set, the units are stopped, and only then the running system changes.
     world.deploy(true);
