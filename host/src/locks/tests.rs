@@ -1,6 +1,12 @@
 //! Promise 7: "Reading never blocks or slows Nix: no lock of Nix's is taken […]".
 
-use std::{fs::File, os::unix::fs::symlink, process};
+use std::{
+    fs::File,
+    os::unix::fs::symlink,
+    process,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
 
 use tempfile::TempDir;
 
@@ -112,4 +118,33 @@ fn a_hidden_table_is_an_error_and_not_an_empty_one() {
     let error = Locks::read(&layout).unwrap_err();
     assert_eq!(error.kind, Kind::Missing);
     assert!(error.cure.contains("ProcSubset"));
+}
+
+#[test]
+fn a_held_lock_is_never_overlooked_while_others_come_and_go() {
+    // Enough that the kernel hands its table out in several pieces.
+    const OTHERS: usize = 150;
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("held");
+    let held = File::create(&path).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for worker in 0..2 {
+            let (dir, done) = (&dir, &done);
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let files: Vec<File> = (0..OTHERS)
+                        .map(|i| File::create(dir.path().join(format!("{worker}-{i}"))).unwrap())
+                        .collect();
+                    files.iter().for_each(|file| file.lock().unwrap());
+                }
+            });
+        }
+        held.lock().unwrap();
+        let overlooked = (0..1000)
+            .filter(|_| !here().is_held(&path).unwrap())
+            .count();
+        done.store(true, Ordering::Relaxed);
+        assert_eq!(overlooked, 0);
+    });
 }
