@@ -38,6 +38,7 @@ let
         snowguard check-config --config ${written}
         cp ${written} $out
       '';
+  reload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
   canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
   configFile = if canRun then checked else written;
 in
@@ -51,7 +52,8 @@ in
       `settings.rollback.mode` say `act`.
 
       A deploy never restarts the watchdog, so that a deploy is guarded by what was there before it.
-      New settings and versions are in force after `systemctl restart snowguard` or a reboot
+      New settings are taken over by a reload; a new version, and settings that come with it, are in
+      force after `systemctl restart snowguard` or a reboot
     '';
 
     package = lib.mkOption {
@@ -137,7 +139,7 @@ in
         restartTriggers = [ configFile ];
         serviceConfig = import ./exporter-service.nix // {
           ExecStart = "${cfg.package}/bin/snowguard-exporter";
-          ExecReload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
+          ExecReload = reload;
         };
       };
     })
@@ -163,12 +165,14 @@ in
         # program that does it.
         restartIfChanged = false;
         stopIfChanged = false;
+        reloadTriggers = [ configFile ];
         path = [
           config.nix.package
           config.systemd.package
         ];
         serviceConfig = import ./watchdog-service.nix // {
           ExecStart = "${cfg.package}/bin/snowguard watch";
+          ExecReload = reload;
         };
       };
     })

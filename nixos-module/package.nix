@@ -37,9 +37,8 @@ rustPlatform.buildRustPackage {
   doInstallCheck = true;
   installCheckPhase = ''
     runHook preInstallCheck
-    $out/bin/snowguard --version
-    $out/bin/snowguard-exporter --version
-    $out/bin/snowguard rules check $out/share/snowguard/rules/*.rules.yaml
+    $out/bin/snowguard-exporter --check-config
+    $out/bin/snowguard check-config
     runHook postInstallCheck
   '';
 

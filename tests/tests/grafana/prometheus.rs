@@ -51,11 +51,14 @@ impl Prometheus {
                 .stderr(File::create(&log).unwrap()),
         );
         let address = until("it listens", || listening(&log));
-        Self {
+        let prometheus = Self {
             address,
             _process: process,
             _dir: dir,
-        }
+        };
+        // It listens a while before it answers queries.
+        prometheus.wait_for("vector(1)");
+        prometheus
     }
 
     /// The data of one answer, or what Prometheus said.

@@ -170,6 +170,26 @@ fn a_deploy_does_not_replace_its_own_judge() {
 }
 
 #[test]
+fn new_settings_reach_the_running_programs() {
+    let host = evaluate(BOTH).unwrap();
+    let file = json!(["/nix/store/cccccccccccccccccccccccccccccccc-snowguard.toml"]);
+    assert_eq!(host["services"]["snowguard"]["reloadTriggers"], file);
+    assert_eq!(
+        host["services"]["snowguard-exporter"]["restartTriggers"],
+        file
+    );
+    for name in ["snowguard", "snowguard-exporter"] {
+        let reload = service(&host, name)["ExecReload"].clone();
+        assert!(
+            reload
+                .as_str()
+                .unwrap()
+                .ends_with("/bin/kill -HUP $MAINPID")
+        );
+    }
+}
+
+#[test]
 fn the_units_for_other_distributions_say_what_the_module_says() {
     let host = evaluate(BOTH).unwrap();
     // Where programs are, and how they are found, differs.

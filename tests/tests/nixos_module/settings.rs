@@ -1,8 +1,27 @@
 //! The options, and what becomes of them.
 
-use serde_json::json;
+use std::fs;
+
+use serde_json::{Value, json};
+use snowguard_exporter::config::Source;
+use snowguard_watchdog::{config::Settings, record::Mode};
 
 use crate::{BOTH, evaluate, workspace};
+
+/// As `pkgs.formats.toml` would write it, but on one line for each section.
+fn toml(settings: &Value) -> String {
+    let inline = |value: &Value| match value {
+        Value::Object(table) => {
+            let pairs = table.iter().map(|(key, value)| format!("{key} = {value}"));
+            format!("{{ {} }}", pairs.collect::<Vec<_>>().join(", "))
+        }
+        other => other.to_string(),
+    };
+    let sections = settings.as_object().unwrap().iter();
+    sections
+        .map(|(name, section)| format!("{name} = {}\n", inline(section)))
+        .collect()
+}
 
 #[test]
 fn nothing_is_installed_before_a_program_is_enabled() {
@@ -104,4 +123,28 @@ fn both_programs_check_the_settings_when_the_system_is_built() {
     ] {
         assert!(check.contains(&format!("{program}{file}")), "{check}");
     }
+}
+
+#[test]
+fn both_programs_accept_the_settings_that_the_module_writes() {
+    let host = evaluate(
+        "{ services.snowguard.settings = {
+             gc.mode = \"act\";
+             gc.keep_generations = 7;
+             exporter.listen = [ \"127.0.0.1:7669\" ];
+           }; }",
+    );
+    let settings = &host.unwrap()["settings"];
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("snowguard.toml");
+    fs::write(&file, toml(settings)).unwrap();
+    // It has the exporter's own reader look at the exporter's section.
+    let read = Settings::load(&Source::Named(file)).unwrap();
+    assert_eq!(
+        (read.gc.mode, read.rollback.mode),
+        (Mode::Act, Mode::Observe)
+    );
+    assert_eq!(read.rules.len(), 2);
+    let file = settings["rules"]["files"][0].as_str().unwrap();
+    assert_eq!(read.rules[0].to_str(), Some(file));
 }
