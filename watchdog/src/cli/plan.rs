@@ -236,6 +236,15 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
     page.table(&table, 2)
 }
 
+/// Inodes are named where they matter: btrfs has none to count.
 fn space(space: Space) -> String {
-    format!("{} and {} inodes", text::size(space.bytes), space.files)
+    match space {
+        Space { bytes, files: 0 } => text::size(bytes),
+        Space { bytes: 0, files } => inodes(files),
+        Space { bytes, files } => format!("{} and {}", text::size(bytes), inodes(files)),
+    }
+}
+
+fn inodes(files: u64) -> String {
+    format!("{files} {}", if files == 1 { "inode" } else { "inodes" })
 }

@@ -198,7 +198,7 @@ fn table(report: &Report) -> Table {
     table.pair(
         "Deleting them frees",
         format!(
-            "{bound}{} on disk and {} inodes",
+            "{bound}{} on disk, inodes: {}",
             text::size(free.bytes),
             free.files
         ),

@@ -1,0 +1,14 @@
+//! The operator's command line: the real program on fixture hosts, and against Nix itself.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod facts;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod nix_agrees;
+#[cfg(test)]
+mod plan;
+#[cfg(test)]
+mod watchdog_state;

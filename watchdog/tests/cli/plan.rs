@@ -1,0 +1,106 @@
+//! `plan gc`.
+//!
+//! Promise 1: "Snowguard never deletes a path that Nix holds alive, and never removes the booted,
+//! running, current, boot-default or last known good generation, nor goes under K."
+//! Promise 2: "It frees what it promised or says why not; it never starts a collection that cannot
+//! help."
+
+use serde_json::json;
+
+use crate::fixture::Fixture;
+
+const MIB: usize = 1 << 20;
+
+/// Seven generations of 1 MiB each, of which the newest is current and the second is booted, and
+/// dead paths of 2 and 1 MiB.
+fn host() -> (Fixture, Vec<String>, [String; 2]) {
+    let host = Fixture::new();
+    let systems: Vec<String> = (1..=7).map(|n| host.path(&format!("s{n}"), MIB)).collect();
+    for (number, path) in (1..).zip(&systems) {
+        host.generation("system", number, path);
+    }
+    host.link("nix/var/nix/profiles/system", "system-7-link");
+    host.link("run/booted-system", &systems[1]);
+    let dead = [host.path("large", 2 * MIB), host.path("small", MIB)];
+    (host, systems, dead)
+}
+
+#[test]
+fn the_largest_dead_path_goes_first_and_no_more_than_is_needed() {
+    let (host, _, dead) = host();
+    let plan = host.run(&["plan", "gc", "--free", "2MiB", "--json"]).json();
+    assert_eq!(plan["dead"]["paths"], json!([dead[0]]));
+    assert_eq!(plan["generations"], json!([]));
+    assert_eq!(plan["reaches_target"], true);
+    assert_eq!(plan["need"], json!({"bytes": 2 * MIB, "files": 0}));
+    assert_eq!(plan["dead"]["largest"][0]["path"], dead[0].as_str());
+}
+
+#[test]
+fn generations_are_given_up_from_the_oldest_but_never_the_booted_one() {
+    let (host, systems, _) = host();
+    let plan = host.run(&["plan", "gc", "--free", "4MiB", "--json"]).json();
+    assert_eq!(plan["dead"]["entries"], 2);
+    // Number 2 is beyond the newest five as well, but booted.
+    let given_up = plan["generations"].as_array().unwrap();
+    assert_eq!(given_up.len(), 1);
+    assert_eq!(given_up[0]["number"], 1);
+    assert_eq!(given_up[0]["store_path"], systems[0].as_str());
+
+    let text = host.run(&["plan", "gc", "--free", "4MiB"]).clean();
+    assert!(
+        text.contains("1. Delete 2 dead entries: frees 3.0 MiB"),
+        "{text}"
+    );
+    assert!(text.contains("2. Give up 1 generation, if"), "{text}");
+    assert!(text.contains("Never touched"), "{text}");
+    assert!(text.contains("observe: the watchdog plans this"), "{text}");
+}
+
+#[test]
+fn a_known_good_generation_is_not_given_up() {
+    let (host, systems, _) = host();
+    let good = json!({"number": 1, "store_path": systems[0], "linked_at_ms": 0});
+    host.write(
+        "var/lib/snowguard/rollback.json",
+        &json!({"sequence": 1, "content": {
+            "version": 1, "state": {"is": "unknown"}, "good": [good], "denied": [], "failing": {},
+        }})
+        .to_string(),
+    );
+    let plan = host.run(&["plan", "gc", "--free", "4MiB", "--json"]).json();
+    assert_eq!(plan["generations"], json!([]));
+    assert_eq!(plan["reaches_target"], false);
+    assert!(plan["kept"].as_str().unwrap().contains("known good"));
+}
+
+#[test]
+fn a_refusal_has_its_reason_and_its_exit_code() {
+    let (host, ..) = host();
+    let message = host.run(&["plan", "gc", "--free", "900GiB"]).message(3);
+    assert!(
+        message.starts_with("refused (cannot_help): 900.0 GiB"),
+        "{message}"
+    );
+
+    let ran = host.run(&["plan", "gc", "--free", "900GiB", "--json"]);
+    assert_eq!(ran.code, 3);
+    let refused: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!(refused["refused"]["reason"], "cannot_help");
+
+    let nothing = host.run(&["plan", "gc", "--free", "0B"]).message(3);
+    assert!(nothing.starts_with("refused (not_needed)"), "{nothing}");
+}
+
+#[test]
+fn a_user_who_cannot_see_every_root_gets_a_refusal_and_no_plan() {
+    let (host, ..) = host();
+    let message = host
+        .run_as_nobody(&["plan", "gc", "--free", "1MiB"])
+        .message(3);
+    assert!(
+        message.starts_with("refused (roots_unreadable): "),
+        "{message}"
+    );
+    assert!(message.contains("run as root"), "{message}");
+}
