@@ -9,4 +9,5 @@ pub mod keep;
 pub mod probe;
 pub mod record;
 pub mod rollback;
+pub mod text;
 pub mod watch;

@@ -190,11 +190,7 @@ fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
         .map(|(kind, count)| format!("{count} by {kind}"))
         .collect();
     format!(
-        "{} bytes and {} inodes are needed, {} and {} could be freed; {} paths are alive, pinned: {}",
-        need.bytes,
-        need.files,
-        promised.bytes,
-        promised.files,
+        "{need} are needed, {promised} could be freed; {} paths are alive, pinned: {}",
         facts.analysis.alive.count(),
         if pins.is_empty() {
             "none".to_owned()

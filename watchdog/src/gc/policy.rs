@@ -94,6 +94,17 @@ impl Space {
     }
 }
 
+impl std::fmt::Display for Space {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} and {} inodes",
+            crate::text::bytes(self.bytes),
+            self.files
+        )
+    }
+}
+
 impl Policy {
     /// The bytes and inodes below which the alert trips, on this file system. One that makes
     /// inodes as it needs them (btrfs) reports none and has no limit of them.

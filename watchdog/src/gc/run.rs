@@ -227,12 +227,8 @@ impl Run<'_> {
             match outcome {
                 Ok(()) => {
                     self.failures = 0;
-                    let message = format!(
-                        "deleted {} dead entries; {} bytes and {} inodes are free now",
-                        batch.len(),
-                        free.bytes,
-                        free.files
-                    );
+                    let message =
+                        format!("deleted {} dead entries; {free} are free now", batch.len());
                     self.record(
                         Step::Act,
                         "delete_paths",
@@ -264,8 +260,10 @@ impl Run<'_> {
                 Ok(()) => {
                     gone += 1;
                     let message = format!(
-                        "gave up generation {} of {:?}, which frees {} bytes",
-                        victim.id.number, victim.profile, victim.frees.bytes
+                        "gave up generation {} of {:?}, which frees {}",
+                        victim.id.number,
+                        victim.profile,
+                        crate::text::bytes(victim.frees.bytes)
                     );
                     self.record(Step::Act, "remove_generation", message, json!({
                         "generation": victim.id.number, "target": victim.id.target, "frees": victim.frees,
@@ -309,13 +307,11 @@ impl Run<'_> {
             "; this does not reach the target"
         };
         let message = format!(
-            "{} bytes and {} inodes are missing to the target: delete {} dead entries{then}, which \
-             frees {} bytes and {} inodes{reach}. Never touched: {}",
-            plan.need.bytes,
-            plan.need.files,
+            "{} are missing to the target: delete {} dead entries{then}, which frees {}{reach}. \
+             Never touched: {}",
+            plan.need,
             plan.dead_entries(),
-            plan.promised.bytes,
-            plan.promised.files,
+            plan.promised,
             plan.kept,
         );
         self.record(
@@ -359,16 +355,18 @@ impl Run<'_> {
         let numbers = json!({"promised": report.promised, "freed": report.freed});
         match &report.end {
             End::Reached => {
-                let message = format!(
-                    "the target is reached: {} bytes and {} inodes freed",
-                    report.freed.bytes, report.freed.files
-                );
+                let free = self.host.file_system().map(|now| Space::free(&now));
+                let verified = match free {
+                    Ok(free) => format!("read again: {free} are free"),
+                    Err(error) => error.to_string(),
+                };
                 self.record(
                     Step::Verify,
                     "file_system_read",
-                    message.clone(),
-                    numbers.clone(),
+                    verified,
+                    serde_json::Value::Null,
                 );
+                let message = format!("the target is reached: {} freed", report.freed);
                 self.record(Step::Done, "reached", message, numbers);
             }
             End::Observed => {}
@@ -382,8 +380,8 @@ impl Run<'_> {
             }
             End::Short(reason) => {
                 let message = format!(
-                    "{} bytes and {} inodes freed, and no more: {reason}; {}",
-                    report.freed.bytes, report.freed.files, report.detail
+                    "{} freed, and no more: {reason}; {}",
+                    report.freed, report.detail
                 );
                 self.record(Step::Failed, reason, message, numbers);
             }

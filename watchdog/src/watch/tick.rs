@@ -11,7 +11,9 @@ use snowguard_exporter::{
     state_file::{self, StateFile},
 };
 use snowguard_host::{Layout, store::FileSystem};
-use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleSet, Step, Window};
+use snowguard_rules::{
+    Alert, AlertMemory, AlertState, Engine, Outcome, RuleError, RuleSet, Step, Window,
+};
 use tracing::{info, warn};
 
 use super::{
@@ -185,17 +187,20 @@ impl Watch {
         }
         let mut errors = BTreeSet::new();
         for outcome in outcomes {
-            // A window that fills is no fault; it says itself what it waits for, once.
             if let Err(error) = &outcome.result {
-                let kind = error.to_string();
-                let kind = kind
-                    .split(|c: char| c.is_ascii_digit())
-                    .next()
-                    .unwrap_or_default();
-                let key = format!("{}: {kind}", outcome.rule.name);
+                let kind = std::mem::discriminant(error);
+                let key = format!("{}: {kind:?}", outcome.rule.name);
                 if !self.rule_errors.contains(&key) {
                     let rule = outcome.rule.name.as_str();
-                    info!(rule, %error, "the rule cannot be evaluated; its alerts stay as they are");
+                    match error {
+                        // A window that fills is no fault.
+                        RuleError::WindowTooShort { .. } => {
+                            info!(rule, %error, "waiting for enough samples; its alerts stay as they are");
+                        }
+                        _ => {
+                            warn!(rule, %error, "cannot be evaluated; its alerts stay as they are")
+                        }
+                    }
                 }
                 errors.insert(key);
             }
