@@ -3,24 +3,8 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, time::SystemTime};
 
+pub(super) use snowguard_watchdog::text::bytes as size;
 use snowguard_watchdog::{clock, record::Mode};
-
-const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-
-/// A number of bytes: one decimal from KiB up, rounded down.
-pub(super) fn size(bytes: u64) -> String {
-    let mut unit = 0;
-    // Tenths, so that no digit passes through a floating-point number.
-    let mut tenths = u128::from(bytes) * 10;
-    while tenths >= 10_240 && unit + 1 < UNITS.len() {
-        tenths /= 1024;
-        unit += 1;
-    }
-    match unit {
-        0 => format!("{bytes} B"),
-        _ => format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit]),
-    }
-}
 
 /// `1 path`, `2 paths`.
 pub(super) fn number(count: usize, one: &str, many: &str) -> String {
@@ -88,20 +72,6 @@ pub(super) fn printable_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_size_never_reads_as_more_than_it_is() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (1023, "1023 B"),
-            (1024, "1.0 KiB"),
-            ((1 << 20) - 1, "1023.9 KiB"),
-            (21_474_836_480, "20.0 GiB"),
-            (u64::MAX, "16383.9 PiB"),
-        ] {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn no_name_can_move_the_cursor_or_forge_a_line() {
