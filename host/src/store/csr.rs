@@ -87,3 +87,6 @@ impl Builder {
         builder.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

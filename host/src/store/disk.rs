@@ -157,3 +157,6 @@ impl<'a> Reclaim<'a> {
         self.files
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -335,3 +335,6 @@ impl Hasher for Verbatim {
         self.0 = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 }
+
+#[cfg(test)]
+mod tests;

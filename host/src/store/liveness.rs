@@ -113,3 +113,6 @@ impl Keepers {
         closure
     }
 }
+
+#[cfg(test)]
+mod tests;

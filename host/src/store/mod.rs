@@ -6,6 +6,8 @@ mod csr;
 mod disk;
 mod entries;
 mod filesystem;
+#[cfg(test)]
+mod fixture;
 mod graph;
 mod liveness;
 mod roots;

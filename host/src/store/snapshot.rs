@@ -55,12 +55,12 @@ impl Snapshot {
             if sidecar_size(&path, "-wal")?.is_some_and(|size| size > 0) {
                 return read(&Self::open(&path, false)?);
             }
-            if dotfile_locked(&path)? || !settled(before) {
+            if being_written(&path)? || !settled(before) {
                 std::thread::sleep(SETTLED);
                 continue;
             }
             let outcome = Self::open(&path, true).and_then(|snapshot| read(&snapshot));
-            if stamp(&path)? == Some(before) && !dotfile_locked(&path)? {
+            if stamp(&path)? == Some(before) && !being_written(&path)? {
                 return outcome;
             }
         }
@@ -69,7 +69,8 @@ impl Snapshot {
             ATTEMPT,
             &path,
             format!("it changed during each of {RETRIES} reads, or stayed locked"),
-            "nothing to do if this passes; if it stays, look which process holds the store open",
+            "nothing to do if this passes; if it stays, look which process holds the store open, or \
+             run any command of Nix as root: it undoes what a crash has left half written",
         ))
     }
 
@@ -123,10 +124,13 @@ fn settled(stamp: Stamp) -> bool {
         || modified > SystemTime::now() + SETTLED
 }
 
-/// With `use-sqlite-wal = false` Nix >= 2.5 locks by a directory beside the file
-/// (`sqlite.cc`, VFS `unix-dotfile`), which ordinary SQLite locks do not see.
-fn dotfile_locked(path: &Path) -> Result<bool> {
-    Ok(sidecar_size(path, ".lock")?.is_some())
+/// With `use-sqlite-wal = false` a transaction is written into the file itself, and `immutable=1`
+/// heeds no lock. What is not committed is undone from the rollback journal, which Nix truncates
+/// at each commit; Nix >= 2.5 also locks by a directory beside the file (`sqlite.cc`, VFS
+/// `unix-dotfile`).
+fn being_written(path: &Path) -> Result<bool> {
+    Ok(sidecar_size(path, "-journal")?.is_some_and(|size| size > 0)
+        || sidecar_size(path, ".lock")?.is_some())
 }
 
 fn sidecar_size(path: &Path, suffix: &str) -> Result<Option<u64>> {
@@ -231,3 +235,6 @@ fn sqlite_error(path: &Path, source: &rusqlite::Error) -> FactError {
     };
     FactError::new(kind, ATTEMPT, path, source.to_string(), cure)
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,3 +91,6 @@ fn valid_path(graph: &Graph, target: &str) -> Option<PathId> {
     let rest = target.strip_prefix(crate::STORE_DIR)?.strip_prefix('/')?;
     graph.find(rest.split('/').next()?)
 }
+
+#[cfg(test)]
+mod tests;

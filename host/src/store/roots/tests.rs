@@ -1,0 +1,200 @@
+//! Promise 7: "Reading never blocks or slows Nix: […] no users' GC roots are touched."
+//! Promise 8: "What cannot be read is reported, not assumed."
+
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
+
+use super::*;
+use crate::{
+    Kind,
+    store::fixture::{Store, name},
+};
+
+/// A store with one path, on a host without processes.
+struct Host {
+    store: Store,
+    path: String,
+}
+
+impl Host {
+    fn new() -> Self {
+        let store = Store::new();
+        let name = name('a', "x");
+        store.register(&name);
+        fs::create_dir_all(store.path("proc/self")).unwrap();
+        fs::write(store.path("proc/locks"), "").unwrap();
+        fs::copy("/proc/self/mountinfo", store.path("proc/self/mountinfo")).unwrap();
+        let path = format!("/nix/store/{name}");
+        Self { store, path }
+    }
+
+    fn layout(&self) -> Layout {
+        self.store.layout().with_proc(self.store.path("proc"))
+    }
+
+    fn gcroots(&self, name: &str) -> PathBuf {
+        self.store.path("nix/var/nix/gcroots").join(name)
+    }
+
+    fn read(&self) -> Result<Roots> {
+        let layout = self.layout();
+        Roots::read(&layout, &Graph::read(&layout)?)
+    }
+
+    /// Link and kind of each root; all must have been readable.
+    fn found(&self) -> Vec<(PathBuf, RootKind)> {
+        let roots = self.read().unwrap();
+        assert!(roots.unreadable.is_empty(), "{:?}", roots.unreadable);
+        roots
+            .found
+            .into_iter()
+            .map(|root| (root.link, root.kind))
+            .collect()
+    }
+}
+
+fn link(target: impl AsRef<Path>, at: &Path) -> PathBuf {
+    fs::create_dir_all(at.parent().unwrap()).unwrap();
+    symlink(target, at).unwrap();
+    at.to_owned()
+}
+
+#[test]
+fn links_into_the_store_are_roots_wherever_they_point_to_in_a_path() {
+    let host = Host::new();
+    let profile = link(
+        &host.path,
+        &host.store.path("nix/var/nix/profiles/per-user/u/p"),
+    );
+    let inner = link(
+        format!("{}/bin/x", host.path),
+        &host.gcroots("deep/er/inner"),
+    );
+    let expected = [(profile, RootKind::Profile), (inner, RootKind::Permanent)];
+    assert_eq!(host.found(), expected);
+}
+
+#[test]
+fn a_file_named_like_a_valid_path_is_a_root() {
+    let host = Host::new();
+    let file = host.gcroots(host.path.rsplit('/').next().unwrap());
+    fs::write(&file, "").unwrap();
+    fs::write(host.gcroots(&name('b', "unknown")), "").unwrap();
+    assert_eq!(host.found(), [(file, RootKind::Permanent)]);
+}
+
+#[test]
+fn one_hop_outside_of_the_store_is_a_root_by_the_name_of_the_inner_link() {
+    let host = Host::new();
+    let result = link(&host.path, &host.store.path("home/u/result"));
+    link(&result, &host.gcroots("auto/0"));
+    assert_eq!(host.found(), [(result, RootKind::Indirect)]);
+}
+
+#[test]
+fn two_hops_outside_of_the_store_are_no_root_as_in_nix() {
+    let host = Host::new();
+    let result = link(&host.path, &host.store.path("home/u/result"));
+    let second = link(result, &host.store.path("home/u/again"));
+    link(second, &host.gcroots("auto/0"));
+    assert_eq!(host.found(), []);
+}
+
+#[test]
+fn a_link_to_a_directory_of_links_is_not_followed_as_in_nix() {
+    let host = Host::new();
+    link(&host.path, &host.store.path("home/u/links/x"));
+    link(host.store.path("home/u/links"), &host.gcroots("links"));
+    assert_eq!(host.found(), []);
+}
+
+#[test]
+fn a_link_to_what_is_not_valid_is_no_root() {
+    let host = Host::new();
+    link(
+        format!("/nix/store/{}", name('b', "gone")),
+        &host.gcroots("gone"),
+    );
+    link("/nix/store/", &host.gcroots("store"));
+    assert_eq!(host.found(), []);
+}
+
+#[test]
+fn an_automatic_root_whose_target_is_gone_is_left_in_place() {
+    let host = Host::new();
+    let stale = link(host.store.path("home/u/result"), &host.gcroots("auto/0"));
+    assert_eq!(host.found(), []);
+    // Nix unlinks it here, also for a mere `--print-roots`; the target may be on a file system
+    // that is not mounted now.
+    assert!(fs::symlink_metadata(stale).is_ok());
+}
+
+#[test]
+fn a_host_without_one_of_the_directories_of_roots_is_an_error_and_has_not_no_roots() {
+    for directory in ["gcroots", "profiles"] {
+        let host = Host::new();
+        let path = host.store.path("nix/var/nix").join(directory);
+        fs::remove_dir_all(&path).unwrap();
+        let error = host.read().unwrap_err();
+        assert_eq!((error.kind, error.path), (Kind::Missing, path));
+        assert!(error.cure.contains("nothing is deleted"));
+    }
+}
+
+#[test]
+fn temporary_roots_that_no_process_holds_are_left_over_and_left_in_place() {
+    let host = Host::new();
+    let file = host.store.path("nix/var/nix/temproots/4194000");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, format!("{}\0", host.path)).unwrap();
+    assert_eq!(host.found(), []);
+    assert!(file.exists());
+}
+
+#[test]
+fn a_process_keeps_what_it_runs_maps_has_open_and_names_in_its_environment() {
+    for (file, text) in [
+        ("environ", format!("A=1\0PATH={}/bin:/bin\0", host_path())),
+        (
+            "maps",
+            format!("7f-80 r-xp 0 fe:00 12 {}/lib.so\n", host_path()),
+        ),
+    ] {
+        let host = Host::new();
+        let at = host.store.path("proc/77").join(file);
+        fs::create_dir_all(at.parent().unwrap()).unwrap();
+        fs::write(&at, text).unwrap();
+        assert_eq!(host.found(), [(at, RootKind::Runtime)]);
+    }
+    for file in ["exe", "cwd", "fd/3"] {
+        let host = Host::new();
+        let at = link(
+            format!("{}/bin/x", host.path),
+            &host.store.path("proc/77").join(file),
+        );
+        assert_eq!(host.found(), [(at, RootKind::Runtime)]);
+    }
+}
+
+fn host_path() -> String {
+    format!("/nix/store/{}", name('a', "x"))
+}
+
+#[test]
+fn a_source_of_roots_that_cannot_be_read_is_named_and_the_others_are_still_read() {
+    let host = Host::new();
+    let root = link(&host.path, &host.gcroots("x"));
+    // A file where a directory belongs fails for root, too.
+    fs::write(host.store.path("nix/var/nix/temproots"), "").unwrap();
+    let roots = host.read().unwrap();
+    assert_eq!(roots.found.len(), 1);
+    assert_eq!(roots.found[0].link, root);
+    let [error] = &roots.unreadable[..] else {
+        panic!("{:?}", roots.unreadable);
+    };
+    assert_eq!(error.path, host.store.path("nix/var/nix/temproots"));
+    assert!(error.cure.contains("nothing is deleted"));
+}
