@@ -1,12 +1,17 @@
 //! `nix.conf`: those settings of Nix that facts depend on.
 //!
-//! Read as `AbstractConfig::applyConfig` of Nix does (`libutil/config.cc`, 2.8 to 2.34), except
-//! that Nix passes over an included file which it may not read: an unreadable file could hold any
-//! setting, so it is an error here.
+//! Read as `AbstractConfig::applyConfig` of Nix does (`libutil/config.cc`, 2.8 to 2.34), which
+//! passes over an included file that it may not read. The daemon of root may read what this user
+//! may not, such as a file of access tokens: it could hold any setting, so it is passed over, too,
+//! but named in [`NixConf::unread_includes`].
 
 mod lines;
 
-use std::{io, path::Path, time::Duration};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crate::{FactError, Kind, Layout, Result};
 use lines::Line;
@@ -52,6 +57,9 @@ pub struct NixConf {
     pub use_sqlite_wal: bool,
     /// `narinfo-cache-negative-ttl`: how long "this substituter has it not" is remembered.
     pub narinfo_cache_negative_ttl: Duration,
+    /// Included files that are there but that this process cannot read: the settings above are
+    /// those of the host only if none of them is set in there.
+    pub unread_includes: Vec<PathBuf>,
 }
 
 impl Default for NixConf {
@@ -67,6 +75,7 @@ impl Default for NixConf {
             keep_build_log: true,
             use_sqlite_wal: true,
             narinfo_cache_negative_ttl: Duration::from_secs(3600),
+            unread_includes: Vec::new(),
         }
     }
 }
@@ -75,13 +84,19 @@ impl NixConf {
     /// Reads the host's `nix.conf` and what it includes. No such file means all defaults.
     ///
     /// # Errors
-    /// If a file cannot be read, a line is none, or a value that matters here is malformed: with
-    /// file and line number.
+    /// If `nix.conf` itself cannot be read, an `include` is missing, a line is none, or a value
+    /// that matters here is malformed: with file and line number.
     pub fn read(layout: &Layout) -> Result<Self> {
         let main = Path::new("/etc/nix/nix.conf");
         match std::fs::symlink_metadata(layout.inside(main)) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            _ => apply(&lines::read(layout, main)?),
+            _ => {
+                let lines = lines::read(layout, main)?;
+                Ok(Self {
+                    unread_includes: lines.unread,
+                    ..apply(&lines.settings)?
+                })
+            }
         }
     }
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::ATTEMPT;
-use crate::{FactError, Layout, Result};
+use crate::{FactError, Kind, Layout, Result};
+
+const CURE: &str = "make it readable to this user";
 
 #[derive(Debug)]
 pub(super) struct Line {
@@ -16,24 +18,44 @@ pub(super) struct Line {
     pub(super) number: usize,
 }
 
-/// All settings of `file` (a path of the host), those of included files in place.
-pub(super) fn read(layout: &Layout, file: &Path) -> Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    read_into(layout, file, &mut Vec::new(), &mut lines)?;
+/// What a file says, with all that it includes.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// The settings, those of included files in place.
+    pub(super) settings: Vec<Line>,
+    /// Included files that are there but cannot be read, as this process finds them.
+    pub(super) unread: Vec<PathBuf>,
+}
+
+/// All settings of `file` (a path of the host) and of what it includes.
+pub(super) fn read(layout: &Layout, file: &Path) -> Result<Lines> {
+    let mut lines = Lines::default();
+    let real = layout.inside(layout.resolve(ATTEMPT, file)?);
+    let text = fs::read_to_string(&real).map_err(|e| FactError::io(ATTEMPT, &real, &e, CURE))?;
+    let source = Source { file, real, text };
+    parse(layout, &source, &mut Vec::new(), &mut lines)?;
     Ok(lines)
 }
 
-fn read_into(
+struct Source<'a> {
+    /// As the host names it.
+    file: &'a Path,
+    /// As this process finds it.
+    real: PathBuf,
+    text: String,
+}
+
+fn parse(
     layout: &Layout,
-    file: &Path,
+    source: &Source<'_>,
     above: &mut Vec<PathBuf>,
-    lines: &mut Vec<Line>,
+    lines: &mut Lines,
 ) -> Result<()> {
-    let real = layout.inside(layout.resolve(ATTEMPT, file)?);
+    let Source { file, real, text } = source;
     let malformed = |number: usize, cause: &str, cure: &str| {
-        FactError::malformed(ATTEMPT, &real, format!("line {number}: {cause}"), cure)
+        FactError::malformed(ATTEMPT, real, format!("line {number}: {cause}"), cure)
     };
-    if above.contains(&real) {
+    if above.contains(real) {
         let cause = "a file that includes itself";
         return Err(FactError::malformed(
             ATTEMPT,
@@ -42,8 +64,6 @@ fn read_into(
             "remove one of the includes",
         ));
     }
-    let text = fs::read_to_string(&real)
-        .map_err(|e| FactError::io(ATTEMPT, &real, &e, "make it readable to this user"))?;
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default();
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -51,16 +71,22 @@ fn read_into(
             [] => {}
             [word @ ("include" | "!include"), target] => {
                 let target = file.parent().unwrap_or(file).join(target);
-                if exists(layout, &target)? {
-                    above.push(real.clone());
-                    read_into(layout, &target, above, lines)?;
-                    above.pop();
-                } else if *word == "include" {
-                    let cause = format!("includes {target:?}, which does not exist");
-                    return Err(malformed(number, &cause, "write !include if that is meant"));
+                match included(layout, &target)? {
+                    Included::Text(source) => {
+                        above.push(real.clone());
+                        parse(layout, &source, above, lines)?;
+                        above.pop();
+                    }
+                    Included::Unread(path) => lines.unread.push(path),
+                    Included::Missing if *word == "!include" => {}
+                    Included::Missing => {
+                        let cause = format!("includes {target:?}, which does not exist");
+                        let cure = "write !include if that is meant";
+                        return Err(malformed(number, &cause, cure));
+                    }
                 }
             }
-            [name, "=", value @ ..] => lines.push(Line {
+            [name, "=", value @ ..] => lines.settings.push(Line {
                 name: (*name).to_owned(),
                 value: value.join(" "),
                 file: real.clone(),
@@ -72,20 +98,37 @@ fn read_into(
     Ok(())
 }
 
-fn exists(layout: &Layout, target: &Path) -> Result<bool> {
+enum Included<'a> {
+    Text(Source<'a>),
+    Unread(PathBuf),
+    Missing,
+}
+
+/// Nix passes over an included file that is there and cannot be read, by either word
+/// (`applyConfig` catches the system error of `readFile`). Where it cannot even see whether the
+/// file is there it gives up the whole of `nix.conf`; but it is the daemon of root whose settings
+/// are wanted, and the directory may be closed to this user alone.
+fn included<'a>(layout: &Layout, target: &'a Path) -> Result<Included<'a>> {
     let real = match layout.resolve(ATTEMPT, target) {
         Ok(logical) => layout.inside(logical),
-        Err(e) if e.kind == crate::Kind::Missing => return Ok(false),
-        Err(e) => return Err(e),
+        Err(e) => {
+            return match e.kind {
+                Kind::Missing => Ok(Included::Missing),
+                Kind::Denied => Ok(Included::Unread(e.path)),
+                _ => Err(e),
+            };
+        }
     };
-    match fs::symlink_metadata(&real) {
-        Ok(_) => Ok(true),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(e) => Err(FactError::io(
-            ATTEMPT,
-            real,
-            &e,
-            "make it readable to this user",
-        )),
+    match fs::read(&real) {
+        Ok(bytes) => match String::from_utf8(bytes) {
+            Ok(text) => Ok(Included::Text(Source {
+                file: target,
+                real,
+                text,
+            })),
+            Err(_) => Err(FactError::malformed(ATTEMPT, real, "not text", "")),
+        },
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Included::Missing),
+        Err(_) => Ok(Included::Unread(real)),
     }
 }

@@ -84,6 +84,29 @@ fn an_included_file_counts_where_it_is_included() {
 }
 
 #[test]
+fn an_included_file_that_cannot_be_read_is_passed_over_as_by_nix_and_named() {
+    for word in ["include", "!include"] {
+        let host = Host::with(&format!("{word} tokens\nkeep-outputs = true\n"));
+        // A directory cannot be read by root either.
+        let tokens = host.root.path().join("etc/nix/tokens");
+        fs::create_dir(&tokens).unwrap();
+        let conf = host.read().unwrap();
+        assert!(conf.keep_outputs);
+        assert_eq!(conf.unread_includes, [tokens]);
+    }
+}
+
+#[test]
+fn an_error_within_an_included_file_is_not_passed_over() {
+    let host = Host::with("!include more.conf\n");
+    host.file("more.conf", "keep-outputs = maybe\n");
+    let error = host.read().unwrap_err();
+    assert!(error.path.ends_with("more.conf"), "{error}");
+    fs::write(host.root.path().join("etc/nix/more.conf"), [0xff]).unwrap();
+    assert_eq!(host.read().unwrap_err().kind, Kind::Malformed);
+}
+
+#[test]
 fn a_missing_include_is_an_error_with_file_and_line() {
     let error = Host::with("\ninclude none.conf\n").read().unwrap_err();
     assert_eq!(error.kind, Kind::Malformed);
