@@ -16,12 +16,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access},
+};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use crate::{FactError, Kind, Layout, Result};
 
 const ATTEMPT: &str = "read the store database";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+const DENIED_CURE: &str =
+    "let this user read the state directory (Nix makes it world-readable), or run as root";
 const RETRIES: u32 = 5;
 /// Older kernels stamp files by the tick; a younger modification could hide behind an equal stamp.
 const SETTLED: Duration = Duration::from_millis(100);
@@ -163,7 +169,7 @@ fn suffixless_directory(path: &Path, meta: &fs::Metadata) -> bool {
 
 fn cure_of(source: &io::Error) -> &'static str {
     if source.kind() == io::ErrorKind::PermissionDenied {
-        "let this user read the state directory (Nix makes it world-readable), or run as root"
+        DENIED_CURE
     } else {
         ""
     }
@@ -206,6 +212,22 @@ fn uri(path: &Path, immutable: bool) -> String {
     out
 }
 
+/// SQLite says no more than "unable to open". The file is not opened to find out: closing it again
+/// would drop the locks of any other connection of this process.
+fn cannot_open(path: &Path) -> (Kind, &'static str) {
+    if access(path, AccessFlags::R_OK) == Err(Errno::EACCES) {
+        return (Kind::Denied, DENIED_CURE);
+    }
+    match sidecar_size(path, "-wal") {
+        Ok(Some(size)) if size > 0 => (
+            Kind::Denied,
+            "its write-ahead log has content but no index, which only a user who may write the \
+             state directory can rebuild: run any command of Nix as root, or this program as root",
+        ),
+        _ => (Kind::Io, ""),
+    }
+}
+
 fn sqlite_error(path: &Path, source: &rusqlite::Error) -> FactError {
     let (kind, cure) = match source.sqlite_error_code() {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
@@ -217,15 +239,8 @@ fn sqlite_error(path: &Path, source: &rusqlite::Error) -> FactError {
             "nothing is deleted while it cannot be read; look at it with `nix-store --verify`, \
              or restore it from a backup",
         ),
-        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => (
-            Kind::Denied,
-            "its write-ahead log has content but no index, which only a user who may write the \
-             state directory can rebuild: run any command of Nix as root, or this program as root",
-        ),
-        Some(ErrorCode::PermissionDenied) => (
-            Kind::Denied,
-            "let this user read the state directory (Nix makes it world-readable), or run as root",
-        ),
+        Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => cannot_open(path),
+        Some(ErrorCode::PermissionDenied) => (Kind::Denied, DENIED_CURE),
         Some(_) => (Kind::Io, ""),
         // A column of another type, a table without a column: not the schema that Nix writes.
         None => (
