@@ -36,6 +36,12 @@ pub trait Collector: Send {
     /// [`CollectError`] if a fact could not be read: the families that it belongs to are absent
     /// from this snapshot, not zero.
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError>;
+
+    /// Whether its family of this name takes the place of another collector's. Without that, two
+    /// families of one name are an error, and the first is kept.
+    fn knows_better(&self, _family: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

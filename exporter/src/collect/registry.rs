@@ -116,7 +116,7 @@ impl Registry {
             let error = match run(entry.collector.as_mut(), &cx) {
                 Ok(families) => {
                     entry.gave = families.iter().map(|f| f.name.to_string()).collect();
-                    page.add(name, families).err()
+                    page.add(entry.collector.as_ref(), families).err()
                 }
                 Err(error) => {
                     unseen.extend(entry.gave.iter().cloned());
@@ -173,14 +173,24 @@ impl Default for Page {
 }
 
 impl Page {
-    /// Adds the collector's families, but for those whose name is taken.
-    fn add(&mut self, collector: &'static str, families: Vec<Family>) -> Result<(), CollectError> {
+    /// Adds the collector's families, but for those whose name is taken; unless the collector
+    /// knows better.
+    fn add(
+        &mut self,
+        collector: &dyn Collector,
+        families: Vec<Family>,
+    ) -> Result<(), CollectError> {
         let mut clash = Ok(());
         for family in families {
             match self.holders.get(family.base_name()) {
                 None => {
                     self.holders
-                        .insert(family.base_name().to_owned(), collector);
+                        .insert(family.base_name().to_owned(), collector.name());
+                    self.families.push(family);
+                }
+                Some(_) if collector.knows_better(&family.name) => {
+                    self.families
+                        .retain(|other| other.base_name() != family.base_name());
                     self.families.push(family);
                 }
                 Some(holder) => {

@@ -149,6 +149,35 @@ fn of_two_families_of_one_name_the_first_is_kept_and_the_second_reported() {
 }
 
 #[test]
+fn what_the_watchdog_saw_as_root_takes_the_place_of_what_the_exporter_could_see() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("run/snowguard/state.json");
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let now = SystemTime::now();
+    StateFile {
+        written_at: now,
+        tick: Duration::from_secs(15),
+        families: vec![
+            Family::gauge("nix_good", "as root", 7.0),
+            Family::gauge("nix_builds_active", "as root", 3.0),
+        ],
+    }
+    .write_atomically(&path)
+    .unwrap();
+    let names = Names::none();
+    let mut registry = Registry::new(Layout::new(root.path()), &names)
+        .with(Box::new(Fake("good", good, 0)))
+        .with(Box::new(super::watchdog::Watchdog));
+    let snapshot = registry.collect(now);
+    assert_eq!(value(&snapshot, "nix_good", None), Some(7.0));
+    assert_eq!(value(&snapshot, "nix_builds_active", None), Some(3.0));
+    assert_eq!(success(&snapshot, "watchdog"), Some(1.0));
+    // A watchdog that is silent knows nothing better: the exporter's own answer is back.
+    let later = registry.collect(now + Duration::from_secs(60));
+    assert_eq!(value(&later, "nix_good", None), Some(1.0));
+}
+
+#[test]
 fn a_host_that_is_none_fails_its_collectors_and_nothing_more() {
     let mut registry = Registry::new(Layout::new("/nonexistent"), &Names::all());
     let snapshot = registry.collect(SystemTime::now());

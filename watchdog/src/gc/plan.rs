@@ -1,5 +1,7 @@
 //! Planning: a pure function from facts and policy to a plan, or to a refusal with its reason.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use snowguard_host::FactError;
 
 use super::{
@@ -174,7 +176,7 @@ pub fn plan_for(
 }
 
 fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
-    let mut pins = std::collections::BTreeMap::<&str, usize>::new();
+    let mut pins = BTreeMap::<&str, usize>::new();
     for root in &facts.analysis.roots.found {
         let kind = match root.kind {
             snowguard_host::store::RootKind::Profile => "profiles",
@@ -201,12 +203,12 @@ fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
 }
 
 fn kept(facts: &Facts, policy: &Policy) -> String {
-    let mut what: Vec<&str> = facts.protected.iter().map(|kept| kept.what).collect();
-    what.dedup();
+    let what: BTreeSet<&str> = facts.protected.iter().map(|kept| kept.what).collect();
+    let what: Vec<&str> = what.into_iter().collect();
     let systems = if what.is_empty() {
         String::new()
     } else {
-        format!(", the {} system", what.join(", "))
+        format!(", and the systems that are {}", what.join(", "))
     };
     format!(
         "{} live paths, the newest {} generations of each profile and its current one{systems}",

@@ -34,7 +34,7 @@ use crate::{
         run::End,
     },
     journal::Journal,
-    keep::Keep,
+    keep::{Keep, KeepError},
     probe::ProbeResult,
     record::{Mode, Record, Recorder, Remedy, Step},
     rollback::{
@@ -74,7 +74,16 @@ impl Remedies {
     pub(super) fn begin(layout: &Layout, settings: &Settings) -> Result<Self, WatchError> {
         let state_dir = layout.inside(&settings.state_dir);
         let mut machine_kept = Keep::new("rollback", &state_dir, &layout.inside(RUN_DIR));
-        let machine = machine_kept.load()?.unwrap_or_default();
+        let machine = match machine_kept.load::<serde_json::Value>()? {
+            None => Machine::default(),
+            // The machine checks its own version.
+            Some(kept) => {
+                Machine::from_json(&kept.to_string()).map_err(|cause| KeepError::Malformed {
+                    path: state_dir.join("rollback.json"),
+                    cause,
+                })?
+            }
+        };
         Ok(Self {
             journal: Journal::at(&state_dir),
             machine,
@@ -269,10 +278,10 @@ impl Remedies {
         now_ms: i64,
         counters: &mut Counters,
     ) {
+        self.release();
         if self.settings.rollback.mode == Mode::Off {
             return;
         }
-        self.release();
         let policy = &self.settings.rollback;
         let alerts: Vec<AlertSeen> = firing
             .iter()

@@ -87,6 +87,26 @@ pub(super) fn alerts<'a>(names: impl Iterator<Item = &'a str>, alerts: &[Alert])
     family
 }
 
+/// The facts that the exporter, which is not root, sees less of: what other users' processes
+/// keep, whose builds run, and root's cache of lookups.
+pub(super) fn only_root_sees(families: &[Family]) -> Vec<Family> {
+    const PREFIXES: [&str; 7] = [
+        "nix_store_dead_",
+        "nix_gc_roots_",
+        "nix_store_paths_added_",
+        "nix_store_nar_bytes_added_",
+        "nix_substitut",
+        "nix_builds_",
+        "nix_build_oldest_",
+    ];
+    let is_one = |family: &&Family| {
+        PREFIXES
+            .iter()
+            .any(|prefix| family.name.starts_with(prefix))
+    };
+    families.iter().filter(is_one).cloned().collect()
+}
+
 /// Families as the window takes them.
 pub(super) fn series(families: &[Family]) -> impl Iterator<Item = (Labels, f64)> + '_ {
     families.iter().flat_map(|family| {

@@ -115,6 +115,7 @@ impl Watch {
         let snapshot = self.registry.collect(now);
         let probes = self.prober.run();
         let file_system = FileSystem::read(&self.layout).ok();
+        let seen_as_root = samples::only_root_sees(&snapshot.families);
         let mut families = snapshot.families;
         families.extend(self.own_families(file_system.as_ref(), &probes));
         families.push(Family::gauge(
@@ -131,10 +132,12 @@ impl Watch {
             .flatten()
             .filter(|alert| matches!(alert.state, AlertState::Firing { .. }))
             .collect();
+        // Before the act: what kills the watchdog most likely does so in the middle of one, and the
+        // incident is to go on under its name.
+        self.remember();
         self.remedies
             .tick(&firing, &probes, now_ms, &mut self.counters);
-        self.remember();
-        self.publish(now, file_system.as_ref(), &probes);
+        self.publish(now, file_system.as_ref(), &probes, seen_as_root);
     }
 
     /// Keeps what must outlive the process.
@@ -257,11 +260,14 @@ impl Watch {
         now: SystemTime,
         file_system: Option<&FileSystem>,
         probes: &[ProbeResult],
+        seen_as_root: Vec<Family>,
     ) {
+        let mut families = seen_as_root;
+        families.extend(self.own_families(file_system, probes));
         let state = StateFile {
             written_at: now,
             tick: self.settings.interval,
-            families: self.own_families(file_system, probes),
+            families,
         };
         let outcome = state.write_atomically(&self.layout.inside(state_file::PATH));
         if let Err(error) = &outcome
