@@ -1,5 +1,11 @@
-//! What the end-to-end tests share: the real parts of the lab, and stores to try them on.
+//! What the end-to-end tests share: the real parts of the lab, stores to try them on, and hosts
+//! that the real programs watch.
 
+pub mod daemon;
+pub mod host;
 pub mod lab;
+pub mod programs;
+pub mod prometheus;
 pub mod random_store;
 pub mod small_store;
+pub mod wait;

@@ -65,6 +65,8 @@ pub struct Shape {
     pub paths: usize,
     /// Left-overs in the store directory that the database does not know.
     pub strays: usize,
+    /// The most references that a path has.
+    pub references: usize,
 }
 
 impl RandomStore {
@@ -155,7 +157,7 @@ impl RandomStore {
                 )
                 .unwrap();
             }
-            for _ in 0..dice.below(5) {
+            for _ in 0..dice.below(shape.references + 1) {
                 if let Some(older) = (!rowids.is_empty()).then(|| rowids[dice.below(rowids.len())])
                 {
                     refer(&tx, id, older);

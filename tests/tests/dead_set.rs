@@ -57,6 +57,7 @@ fn the_dead_set_is_that_of_nix_path_for_path_on_random_stores() {
             let shape = Shape {
                 paths: 20 + dice.below(200),
                 strays: dice.below(20),
+                references: 4,
             };
             let store = RandomStore::make(dir.path(), &nix, shape, &mut dice);
 

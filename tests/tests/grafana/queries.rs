@@ -3,10 +3,11 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
+use snowguard_tests::prometheus::Prometheus;
 
 use crate::{
     dashboard::{annotations, list, load, targets, text},
-    prometheus::Prometheus,
+    prometheus::scraping,
 };
 
 /// What a host with both programs publishes: the page that the exporter's own tests hold it to,
@@ -26,7 +27,7 @@ fn page() -> String {
 }
 
 fn running() -> Prometheus {
-    let prometheus = Prometheus::scraping(page());
+    let prometheus = scraping(page());
     // Two scrapes make a rate; the alert is one that fires without delay.
     prometheus.wait_for("count_over_time(snowguard_build_info[1m]) > 3");
     prometheus.wait_for("ALERTS{alertname=\"SnowguardRemedyLatched\", alertstate=\"firing\"}");
@@ -108,7 +109,7 @@ fn alerts_and_activations_are_marked_and_hosts_are_found() {
 
 #[test]
 fn a_query_that_prometheus_refuses_is_no_empty_panel() {
-    let prometheus = Prometheus::scraping(page());
+    let prometheus = scraping(page());
     let said = prometheus.query("rate(nix_store_paths").unwrap_err();
     assert!(said.contains("parse error"), "{said}");
     assert_eq!(

@@ -1,0 +1,69 @@
+//! Promise 3: "It works on a disk with 0 bytes and 0 inodes free, without Prometheus, without
+//! network, and after being killed at any point."
+
+use std::{
+    fs,
+    os::unix::{fs::PermissionsExt, process::ExitStatusExt},
+};
+
+use snowguard_tests::{host::Host, lab};
+use snowguard_watchdog::record::Step;
+
+use crate::{SPACE_LOW, furnish};
+
+/// Where the watchdog is killed, as a `nix-store` that does it when first called.
+const KILLED: [(&str, &str); 3] = [
+    ("before Nix begins", "kill -9 $PPID; exit 1"),
+    ("while Nix goes on", "kill -9 $PPID; exec $NIX \"$@\""),
+    ("when Nix is done", "$NIX \"$@\"; kill -9 $PPID; exit 0"),
+];
+
+fn killing_nix(host: &Host, nix: &lab::Nix, deed: &str) {
+    let bin = host.beside("bin");
+    fs::create_dir(&bin).unwrap();
+    let script = format!(
+        "#!/bin/sh\nNIX={}\nif mkdir {} 2>/dev/null; then {deed}; fi\nexec $NIX \"$@\"\n",
+        nix.bin().join("nix-store").display(),
+        host.beside("was-killed").display(),
+    );
+    let program = bin.join("nix-store");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn killed_around_the_first_call_of_nix_it_heals_when_started_again() {
+    for ((at, deed), release) in KILLED.into_iter().zip(["bookworm", "trixie", "sid"]) {
+        println!("== killed {at}, Nix of {release}");
+        let nix = lab::nix(release);
+        let host = Host::new(&nix, 100);
+        let alive = furnish(&host);
+        killing_nix(&host, &nix, deed);
+        let bin = host.beside("bin");
+        let text = format!(
+            "[watchdog]\ninterval = '1s'\nnix_bin = {bin:?}\n\
+             [gc]\nmode = 'act'\ntrigger = '12%'\ntarget = '25%'\nkeep_generations = 2\n\
+             ballast = '8MiB'\ncooldown = '1s'\n"
+        );
+        host.configure(SPACE_LOW, &text);
+        let mut watchdog = host.watch();
+        host.published("snowguard_gc_ballast_ready", &[], 1.0);
+        host.store.fill_bytes();
+        assert_eq!(watchdog.end().signal(), Some(9), "{}", watchdog.log());
+        assert!(host.beside("was-killed").exists());
+
+        let watchdog = host.watch();
+        let done = host.recorded(Step::Done, "reached");
+        // It is the same incident as before the kill.
+        let trip = watchdog.logged("reason=alert");
+        assert!(trip.contains(&done.incident), "{trip} {}", done.incident);
+        let _ = watchdog.logged("alert resolved");
+        for path in &alive {
+            assert!(host.store.is_valid(path), "{path}");
+        }
+        host.store.verify();
+        // Once there is room again, so is the ballast.
+        host.free();
+        host.published("snowguard_gc_ballast_ready", &[], 1.0);
+    }
+}
