@@ -3,6 +3,8 @@
 //! Each round reads the host anew and plans anew, so that a kill at any point loses nothing but
 //! the rest of the round, and whatever became alive meanwhile is not touched.
 
+mod story;
+
 use std::{ffi::OsString, time::Duration};
 
 use serde_json::json;
@@ -14,7 +16,7 @@ use super::{
     plan::{Plan, Refusal, plan},
     policy::{Policy, Space},
 };
-use crate::record::{Mode, Record, Recorder, Remedy, Step};
+use crate::record::{Mode, Recorder, Step};
 
 /// What a collection sees and does. The host is one; tests have others.
 pub trait Host {
@@ -292,112 +294,8 @@ impl Run<'_> {
         }
     }
 
-    fn announce(&mut self, plan: &Plan, round: usize) {
-        let generations: Vec<String> = (plan.victims.iter())
-            .map(|victim| format!("{} of {}", victim.id.number, victim.profile.display()))
-            .collect();
-        let then = if generations.is_empty() {
-            String::new()
-        } else {
-            format!(", then give up generations {}", generations.join(", "))
-        };
-        let reach = if plan.reaches_target() {
-            ""
-        } else {
-            "; this does not reach the target"
-        };
-        let message = format!(
-            "{} are missing to the target: delete {} dead entries{then}, which frees {}{reach}. \
-             Never touched: {}",
-            plan.need,
-            plan.dead_entries(),
-            plan.promised,
-            plan.kept,
-        );
-        self.record(
-            Step::Plan,
-            if round == 0 { "plan" } else { "plan_again" },
-            message,
-            json!({
-                "need": plan.need,
-                "promised": plan.promised,
-                "dead_entries": plan.dead_entries(),
-                "generations": generations,
-                "reaches_target": plan.reaches_target(),
-                "unmeasured": plan.dead.unmeasured,
-            }),
-        );
-    }
-
-    fn would(&mut self, plan: &Plan) {
-        if !plan.dead.groups.is_empty() {
-            let message = format!(
-                "would delete {} dead entries through Nix",
-                plan.dead_entries()
-            );
-            self.record(Step::Act, "would_delete_paths", message, json!(null));
-        }
-        for victim in &plan.victims {
-            let message = format!(
-                "would give up generation {} of {:?}",
-                victim.id.number, victim.profile
-            );
-            self.record(Step::Act, "would_remove_generation", message, json!(null));
-        }
-    }
-
     fn refused(&mut self, refusal: Refusal) -> Ended {
         let detail = refusal.detail.clone();
         (End::Refused(refusal), None, detail)
-    }
-
-    fn conclude(&mut self, report: &Report) {
-        let numbers = json!({"promised": report.promised, "freed": report.freed});
-        match &report.end {
-            End::Reached => {
-                let free = self.host.file_system().map(|now| Space::free(&now));
-                let verified = match free {
-                    Ok(free) => format!("read again: {free} are free"),
-                    Err(error) => error.to_string(),
-                };
-                self.record(
-                    Step::Verify,
-                    "file_system_read",
-                    verified,
-                    serde_json::Value::Null,
-                );
-                let message = format!("the target is reached: {} freed", report.freed);
-                self.record(Step::Done, "reached", message, numbers);
-            }
-            End::Observed => {}
-            End::Refused(refusal) => {
-                self.record(
-                    Step::Refused,
-                    refusal.reason.name(),
-                    refusal.detail.clone(),
-                    json!(null),
-                );
-            }
-            End::Short(reason) => {
-                let message = format!(
-                    "{} freed, and no more: {reason}; {}",
-                    report.freed, report.detail
-                );
-                self.record(Step::Failed, reason, message, numbers);
-            }
-        }
-    }
-
-    fn record(&mut self, step: Step, reason: &str, message: String, facts: serde_json::Value) {
-        self.recorder.record(Record {
-            at_ms: self.host.now_ms(),
-            incident: self.incident.to_owned(),
-            remedy: Remedy::Gc,
-            mode: self.policy.mode,
-            step,
-            reason: reason.to_owned(),
-            message,
-            facts,
-        });
     }
 }

@@ -1,42 +1,26 @@
 //! What firing alerts ask for, and whether it is done now.
 
-use std::{
-    collections::HashMap,
-    fs, io,
-    path::{Path, PathBuf},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, fs, io, path::PathBuf, time::Duration};
 
-use serde_json::json;
 use snowguard_exporter::sample::{Family, flag};
-use snowguard_host::{Layout, store::FileSystem};
+use snowguard_host::Layout;
 use snowguard_rules::{Alert, Remedy as Asked};
 use tracing::{info, warn};
 
 use super::{
     RUN_DIR, WatchError,
     counters::{Counters, Counting},
+    means::{able_to_act, way},
     seen,
 };
 use crate::{
-    act::{
-        ballast::Ballast,
-        delete_paths::DeletePaths,
-        remove_generation::RemoveGeneration,
-        set_profile::SetProfile,
-        switch::{Switch, Systemd, Way},
-    },
+    act::{ballast::Ballast, set_profile::SetProfile, switch::Switch},
     config::Settings,
-    gc::{
-        self,
-        plan::{Reason, Refusal},
-        policy::Space,
-        run::End,
-    },
+    gc::plan::Reason,
     journal::Journal,
     keep::{Keep, KeepError},
     probe::ProbeResult,
-    record::{Mode, Record, Recorder, Remedy, Step},
+    record::Mode,
     rollback::{
         facts::{AlertSeen, Facts},
         machine::Machine,
@@ -45,11 +29,11 @@ use crate::{
     },
 };
 
+mod collection;
+
 /// How long to wait for Nix to let go of a profile.
 const PROFILE_LOCK: Duration = Duration::from_secs(30);
 const SWITCH_DEADLINE: Duration = Duration::from_secs(600);
-/// One call of Nix; the deadline of the whole collection is looked at between calls.
-const DELETE_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Both remedies of one host, with what they must remember.
 pub(super) struct Remedies {
@@ -138,139 +122,6 @@ impl Remedies {
         self.rollback(firing, probes, now_ms, counters);
     }
 
-    fn gc(&mut self, alert: &Alert, now_ms: i64, counters: &mut Counters) {
-        let policy = self.settings.gc.clone();
-        let incident = format!("gc-{}-{}", alert.rule.name, alert.active_at_ms);
-        if let Some(refusal) = self.standing_refusal(policy.mode, now_ms) {
-            let known = self.refused.get(&incident) == Some(&refusal.reason);
-            if !known {
-                let step = Step::Refused;
-                let reason = refusal.reason.name();
-                self.record(
-                    counters,
-                    now_ms,
-                    &incident,
-                    step,
-                    reason,
-                    refusal.detail,
-                    json!(null),
-                );
-                self.refused.insert(incident, refusal.reason);
-            }
-            return;
-        }
-        let trip = format!(
-            "{} has held since {} and asks for garbage collection",
-            alert.rule.name,
-            time(alert.active_at_ms)
-        );
-        let facts = json!({"alert": alert.rule.name, "value": alert.value});
-        self.record(
-            counters,
-            now_ms,
-            &incident,
-            Step::Trip,
-            "alert",
-            trip,
-            facts,
-        );
-        let mut host = gc::host::RealHost {
-            layout: self.layout.clone(),
-            good: self.good(),
-            delete: DeletePaths {
-                layout: self.layout.clone(),
-                program: self.nix_store.clone(),
-                deadline: DELETE_DEADLINE,
-            },
-            generations: RemoveGeneration {
-                lock_deadline: PROFILE_LOCK,
-            },
-            ballast: self.ballast.clone(),
-            begun: Instant::now(),
-        };
-        let mut recorder = Counting {
-            counters,
-            inner: &mut self.journal,
-        };
-        let report = gc::run::collect(&mut host, &policy, &incident, &mut recorder);
-        if report.promised != Space::NONE {
-            counters.promised = report.promised;
-        }
-        counters.freed = counters.freed.plus(report.freed);
-        match report.end {
-            End::Short(_) => counters.run(Remedy::Gc, "failed"),
-            End::Observed => counters.run(Remedy::Gc, "observed"),
-            // The journal's `done` is counted where it is recorded; a refusal by its reason.
-            End::Reached | End::Refused(_) => {}
-        }
-        let cooldown = i64::try_from(policy.cooldown.as_millis()).unwrap_or(i64::MAX);
-        // A collection that reached its target has no reason to wait: the alert has its own.
-        self.resting = (report.end != End::Reached).then(|| Rest {
-            until_ms: now_ms.saturating_add(cooldown),
-        });
-        self.refused.retain(|other, _| *other == incident);
-    }
-
-    /// Why nothing is even planned.
-    fn standing_refusal(&self, mode: Mode, now_ms: i64) -> Option<Refusal> {
-        if mode == Mode::Off {
-            let detail = "the remedy is off; set `gc.mode` to observe or act".to_owned();
-            return Some(Refusal {
-                reason: Reason::Off,
-                detail,
-            });
-        }
-        let hold = self.layout.inside(&self.settings.state_dir).join("hold");
-        // Whatever is there, readable or not: an operator put it there.
-        if !matches!(hold.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
-        {
-            let detail = format!("an operator holds all remedies: {hold:?}; remove it to release");
-            return Some(Refusal {
-                reason: Reason::Held,
-                detail,
-            });
-        }
-        let rest = self
-            .resting
-            .as_ref()
-            .filter(|rest| now_ms < rest.until_ms)?;
-        let detail = format!(
-            "the last try did not help; the next is at {}",
-            time(rest.until_ms)
-        );
-        Some(Refusal {
-            reason: Reason::Cooldown,
-            detail,
-        })
-    }
-
-    /// Systems that are known good: the last one, and the one before, which is what a rollback
-    /// of the last would go back to.
-    fn good(&self) -> Vec<PathBuf> {
-        let newest = self.machine.good().iter().rev().take(2);
-        newest
-            .map(|generation| PathBuf::from(&generation.store_path))
-            .collect()
-    }
-
-    /// Puts the ballast back in place, once there is room for it beyond the target.
-    fn keep_ballast(&mut self) {
-        if self.settings.gc.mode != Mode::Act || self.ballast.is_whole() {
-            return;
-        }
-        let Ok(file_system) = FileSystem::read(&self.layout) else {
-            return;
-        };
-        let wanted = self.settings.gc.target_on(&file_system).bytes;
-        if file_system.avail_bytes < wanted.saturating_add(self.ballast.size()) {
-            return;
-        }
-        match self.ballast.make() {
-            Ok(()) => info!(bytes = self.ballast.size(), "the ballast is in place"),
-            Err(error) => warn!(%error, "there is no ballast"),
-        }
-    }
-
     fn rollback(
         &mut self,
         firing: &[Alert],
@@ -342,111 +193,4 @@ impl Remedies {
             Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
         }
     }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
-    fn record(
-        &mut self,
-        counters: &mut Counters,
-        at_ms: i64,
-        incident: &str,
-        step: Step,
-        reason: &str,
-        message: String,
-        facts: serde_json::Value,
-    ) {
-        Counting {
-            counters,
-            inner: &mut self.journal,
-        }
-        .record(Record {
-            at_ms,
-            incident: incident.to_owned(),
-            remedy: Remedy::Gc,
-            mode: self.settings.gc.mode,
-            step,
-            reason: reason.to_owned(),
-            message,
-            facts,
-        });
-    }
-}
-
-/// How a switch is started on this host.
-fn way(layout: &Layout) -> Way {
-    if !layout.is_live() {
-        let root = layout.root().to_owned();
-        return Way::Chroot {
-            program: first_of(&[
-                "/usr/sbin/chroot",
-                "/run/current-system/sw/bin/chroot",
-                "/usr/bin/chroot",
-            ]),
-            root,
-        };
-    }
-    // As `sd_booted(3)` tells it.
-    if Path::new("/run/systemd/system").is_dir() {
-        return Way::Systemd(Systemd {
-            systemd_run: first_of(&[
-                "/run/current-system/sw/bin/systemd-run",
-                "/usr/bin/systemd-run",
-            ]),
-            systemctl: first_of(&["/run/current-system/sw/bin/systemctl", "/usr/bin/systemctl"]),
-        });
-    }
-    Way::Child
-}
-
-fn first_of(candidates: &[&str]) -> PathBuf {
-    let found = candidates.iter().find(|path| Path::new(path).exists());
-    PathBuf::from(found.or(candidates.last()).copied().unwrap_or_default())
-}
-
-/// The program `nix-store`. What a remedy in mode `act` needs is looked for before the first
-/// tick, not when the disk is full.
-fn able_to_act(layout: &Layout, settings: &Settings) -> Result<PathBuf, WatchError> {
-    let in_dir = |dir: &Path| dir.join("nix-store");
-    let found = match &settings.nix_bin {
-        Some(dir) => Some(in_dir(dir)).filter(|program| program.exists()),
-        None => [
-            "/run/current-system/sw/bin",
-            "/nix/var/nix/profiles/default/bin",
-            "/usr/local/bin",
-            "/usr/bin",
-        ]
-        .iter()
-        .map(|dir| in_dir(Path::new(dir)))
-        .find(|program| program.exists()),
-    };
-    if settings.gc.mode == Mode::Act && found.is_none() {
-        return Err(WatchError::CannotAct(
-            "there is no nix-store; name its directory as `watchdog.nix_bin`".to_owned(),
-        ));
-    }
-    let acts = settings.gc.mode == Mode::Act || settings.rollback.mode == Mode::Act;
-    if acts && !nix::unistd::geteuid().is_root() {
-        return Err(WatchError::CannotAct(
-            "only root can: run it as root".to_owned(),
-        ));
-    }
-    if let Ok(file_system) = FileSystem::read(layout) {
-        let (trigger, target) = (
-            settings.gc.trigger_on(&file_system),
-            settings.gc.target_on(&file_system),
-        );
-        if settings.gc.mode != Mode::Off && trigger.bytes >= target.bytes {
-            return Err(WatchError::CannotAct(format!(
-                "`gc.trigger` is {} bytes here and `gc.target` {}: the target must be larger",
-                trigger.bytes, target.bytes
-            )));
-        }
-    }
-    Ok(found.unwrap_or_else(|| PathBuf::from("/usr/bin/nix-store")))
-}
-
-fn time(at_ms: i64) -> String {
-    jiff::Timestamp::from_millisecond(at_ms).map_or_else(
-        |_| at_ms.to_string(),
-        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
-    )
 }

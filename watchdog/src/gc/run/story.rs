@@ -1,0 +1,121 @@
+//! What a collection tells the journal: the plan, each act, and how it ended.
+
+use serde_json::json;
+
+use super::{End, Plan, Report, Run};
+use crate::{
+    gc::policy::Space,
+    record::{Record, Remedy, Step},
+};
+
+impl Run<'_> {
+    pub(super) fn announce(&mut self, plan: &Plan, round: usize) {
+        let generations: Vec<String> = (plan.victims.iter())
+            .map(|victim| format!("{} of {}", victim.id.number, victim.profile.display()))
+            .collect();
+        let then = if generations.is_empty() {
+            String::new()
+        } else {
+            format!(", then give up generations {}", generations.join(", "))
+        };
+        let reach = if plan.reaches_target() {
+            ""
+        } else {
+            "; this does not reach the target"
+        };
+        let message = format!(
+            "{} are missing to the target: delete {} dead entries{then}, which frees {}{reach}. \
+             Never touched: {}",
+            plan.need,
+            plan.dead_entries(),
+            plan.promised,
+            plan.kept,
+        );
+        self.record(
+            Step::Plan,
+            if round == 0 { "plan" } else { "plan_again" },
+            message,
+            json!({
+                "need": plan.need,
+                "promised": plan.promised,
+                "dead_entries": plan.dead_entries(),
+                "generations": generations,
+                "reaches_target": plan.reaches_target(),
+                "unmeasured": plan.dead.unmeasured,
+            }),
+        );
+    }
+
+    pub(super) fn would(&mut self, plan: &Plan) {
+        if !plan.dead.groups.is_empty() {
+            let message = format!(
+                "would delete {} dead entries through Nix",
+                plan.dead_entries()
+            );
+            self.record(Step::Act, "would_delete_paths", message, json!(null));
+        }
+        for victim in &plan.victims {
+            let message = format!(
+                "would give up generation {} of {:?}",
+                victim.id.number, victim.profile
+            );
+            self.record(Step::Act, "would_remove_generation", message, json!(null));
+        }
+    }
+
+    pub(super) fn conclude(&mut self, report: &Report) {
+        let numbers = json!({"promised": report.promised, "freed": report.freed});
+        match &report.end {
+            End::Reached => {
+                let free = self.host.file_system().map(|now| Space::free(&now));
+                let verified = match free {
+                    Ok(free) => format!("read again: {free} are free"),
+                    Err(error) => error.to_string(),
+                };
+                self.record(
+                    Step::Verify,
+                    "file_system_read",
+                    verified,
+                    serde_json::Value::Null,
+                );
+                let message = format!("the target is reached: {} freed", report.freed);
+                self.record(Step::Done, "reached", message, numbers);
+            }
+            End::Observed => {}
+            End::Refused(refusal) => {
+                self.record(
+                    Step::Refused,
+                    refusal.reason.name(),
+                    refusal.detail.clone(),
+                    json!(null),
+                );
+            }
+            End::Short(reason) => {
+                let message = format!(
+                    "{} freed, and no more: {reason}; {}",
+                    report.freed, report.detail
+                );
+                self.record(Step::Failed, reason, message, numbers);
+            }
+        }
+    }
+
+    pub(super) fn record(
+        &mut self,
+        step: Step,
+        reason: &str,
+        message: String,
+        facts: serde_json::Value,
+    ) {
+        self.recorder.record(Record {
+            at_ms: self.host.now_ms(),
+            incident: self.incident.to_owned(),
+            remedy: Remedy::Gc,
+            mode: self.policy.mode,
+            step,
+            reason: reason.to_owned(),
+            message,
+            facts,
+        });
+    }
+}

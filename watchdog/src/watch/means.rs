@@ -1,0 +1,85 @@
+//! The programs that remedies need, looked for before the first tick and not when the disk is full.
+
+use std::path::{Path, PathBuf};
+
+use snowguard_host::{Layout, store::FileSystem};
+
+use super::WatchError;
+use crate::{
+    act::switch::{Systemd, Way},
+    config::Settings,
+    record::Mode,
+};
+
+/// How a switch is started on this host.
+pub(super) fn way(layout: &Layout) -> Way {
+    if !layout.is_live() {
+        let root = layout.root().to_owned();
+        return Way::Chroot {
+            program: first_of(&[
+                "/usr/sbin/chroot",
+                "/run/current-system/sw/bin/chroot",
+                "/usr/bin/chroot",
+            ]),
+            root,
+        };
+    }
+    // As `sd_booted(3)` tells it.
+    if Path::new("/run/systemd/system").is_dir() {
+        return Way::Systemd(Systemd {
+            systemd_run: first_of(&[
+                "/run/current-system/sw/bin/systemd-run",
+                "/usr/bin/systemd-run",
+            ]),
+            systemctl: first_of(&["/run/current-system/sw/bin/systemctl", "/usr/bin/systemctl"]),
+        });
+    }
+    Way::Child
+}
+
+fn first_of(candidates: &[&str]) -> PathBuf {
+    let found = candidates.iter().find(|path| Path::new(path).exists());
+    PathBuf::from(found.or(candidates.last()).copied().unwrap_or_default())
+}
+
+/// The program `nix-store`. What a remedy in mode `act` needs is looked for before the first
+/// tick, not when the disk is full.
+pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<PathBuf, WatchError> {
+    let in_dir = |dir: &Path| dir.join("nix-store");
+    let found = match &settings.nix_bin {
+        Some(dir) => Some(in_dir(dir)).filter(|program| program.exists()),
+        None => [
+            "/run/current-system/sw/bin",
+            "/nix/var/nix/profiles/default/bin",
+            "/usr/local/bin",
+            "/usr/bin",
+        ]
+        .iter()
+        .map(|dir| in_dir(Path::new(dir)))
+        .find(|program| program.exists()),
+    };
+    if settings.gc.mode == Mode::Act && found.is_none() {
+        return Err(WatchError::CannotAct(
+            "there is no nix-store; name its directory as `watchdog.nix_bin`".to_owned(),
+        ));
+    }
+    let acts = settings.gc.mode == Mode::Act || settings.rollback.mode == Mode::Act;
+    if acts && !nix::unistd::geteuid().is_root() {
+        return Err(WatchError::CannotAct(
+            "only root can: run it as root".to_owned(),
+        ));
+    }
+    if let Ok(file_system) = FileSystem::read(layout) {
+        let (trigger, target) = (
+            settings.gc.trigger_on(&file_system),
+            settings.gc.target_on(&file_system),
+        );
+        if settings.gc.mode != Mode::Off && trigger.bytes >= target.bytes {
+            return Err(WatchError::CannotAct(format!(
+                "`gc.trigger` is {} bytes here and `gc.target` {}: the target must be larger",
+                trigger.bytes, target.bytes
+            )));
+        }
+    }
+    Ok(found.unwrap_or_else(|| PathBuf::from("/usr/bin/nix-store")))
+}
