@@ -37,6 +37,10 @@ pub trait Collector: Send {
     /// from this snapshot, not zero.
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError>;
 
+    /// Every family that it may give. While it has not worked yet, that one of these is absent
+    /// says nothing.
+    fn families(&self) -> &'static [&'static str];
+
     /// Whether its family of this name takes the place of another collector's. Without that, two
     /// families of one name are an error, and the first is kept.
     fn knows_better(&self, _family: &str) -> bool {

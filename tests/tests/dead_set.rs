@@ -11,7 +11,7 @@ use std::{
 
 use nix::fcntl::{Flock, FlockArg};
 use snowguard_host::{
-    Layout,
+    Layout, NixConf,
     store::{Analysis, Keep},
 };
 use snowguard_tests::{
@@ -88,7 +88,12 @@ fn the_dead_set_is_that_of_nix_path_for_path_on_random_stores() {
                     outputs,
                     derivations,
                 };
-                let analysis = Analysis::read(&Layout::new(&store.root), keep).unwrap();
+                let conf = NixConf {
+                    keep_outputs: outputs,
+                    keep_derivations: derivations,
+                    ..NixConf::default()
+                };
+                let analysis = Analysis::read(&Layout::new(&store.root), &conf).unwrap();
                 assert!(analysis.is_complete(), "{:?}", analysis.roots.unreadable);
                 let ours: BTreeSet<String> = analysis
                     .dead_paths()

@@ -14,6 +14,16 @@ impl Collector for BuildUsers {
         Name::BuildUsers.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_build_users",
+            "nix_build_users_busy",
+            "nix_builds_active",
+            "nix_builds_waiting_for_user",
+            "nix_build_oldest_start_timestamp_seconds",
+        ]
+    }
+
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let conf = NixConf::read(cx.layout())?;
         let locks = Locks::read(cx.layout())?;

@@ -2,10 +2,7 @@
 
 use std::{cell::OnceCell, time::SystemTime};
 
-use snowguard_host::{
-    Layout, NixConf, Profiles,
-    store::{Analysis, Keep},
-};
+use snowguard_host::{Layout, NixConf, Profiles, store::Analysis};
 
 use super::CollectError;
 
@@ -64,9 +61,5 @@ impl<'a> Context<'a> {
 
 fn read_analysis(layout: &Layout) -> snowguard_host::Result<Analysis> {
     let conf = NixConf::read(layout)?;
-    let keep = Keep {
-        outputs: conf.keep_outputs,
-        derivations: conf.keep_derivations,
-    };
-    Analysis::read(layout, keep)
+    Analysis::read(layout, &conf)
 }

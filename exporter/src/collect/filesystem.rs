@@ -15,6 +15,15 @@ impl Collector for Filesystem {
         Name::Filesystem.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_store_filesystem_size_bytes",
+            "nix_store_filesystem_avail_bytes",
+            "nix_store_filesystem_files",
+            "nix_store_filesystem_files_free",
+        ]
+    }
+
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let found = FileSystem::read(cx.layout())?;
         Ok(vec![

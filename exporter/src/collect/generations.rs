@@ -14,6 +14,16 @@ impl Collector for Generations {
         Name::Generations.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_profile_generations",
+            "nix_profile_current_generation",
+            "nix_profile_current_generation_created_timestamp_seconds",
+            "nix_profile_oldest_generation_created_timestamp_seconds",
+            "nix_profiles_unreadable",
+        ]
+    }
+
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let profiles = cx.profiles()?;
         let mut generations = Family::of(

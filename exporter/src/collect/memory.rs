@@ -13,6 +13,13 @@ impl Collector for Memory {
         Name::Memory.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_host_memory_total_bytes",
+            "nix_host_memory_available_bytes",
+        ]
+    }
+
     fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let mut system = System::new().map_err(|error| CollectError::Memory(error.to_string()))?;
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());

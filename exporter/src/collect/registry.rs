@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub families: Vec<Family>,
     /// The collectors that failed, with why; their families are absent.
     pub failed: Vec<(&'static str, CollectError)>,
-    /// Names of the families that the failed collectors gave when they last worked. That they
-    /// are absent says nothing.
+    /// Names of the families that the failed collectors may give. That they are absent says
+    /// nothing.
     pub unseen: BTreeSet<String>,
     /// When the collection began.
     pub taken_at: SystemTime,
@@ -120,6 +120,9 @@ impl Registry {
                 }
                 Err(error) => {
                     unseen.extend(entry.gave.iter().cloned());
+                    // One that has failed since the program began gave nothing yet.
+                    let may_give = entry.collector.families().iter();
+                    unseen.extend(may_give.map(|name| (*name).to_owned()));
                     Some(error)
                 }
             };

@@ -17,6 +17,17 @@ impl Collector for Store {
         Name::Store.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_store_paths",
+            "nix_store_nar_bytes",
+            "nix_store_dead_paths",
+            "nix_store_dead_nar_bytes",
+            "nix_store_dead_complete",
+            "nix_gc_roots_unreadable",
+        ]
+    }
+
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let store = cx.analysis()?;
         self.log(&store.roots.unreadable);
@@ -49,7 +60,7 @@ impl Collector for Store {
             ),
             Family::gauge(
                 "nix_gc_roots_unreadable",
-                "Sources of GC roots (links, processes, files of temporary roots) that could not be read",
+                "Sources of GC roots (links, processes, files of temporary roots) and of settings (includes of nix.conf) that could not be read",
                 size(store.roots.unreadable.len()),
             ),
         ])

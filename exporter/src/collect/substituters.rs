@@ -25,6 +25,21 @@ impl Collector for Substituters {
         Name::Substituters.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nix_substituter_cache_readable",
+            "nix_store_paths_added_total",
+            "nix_store_nar_bytes_added_total",
+            "nix_substitution_misses_total",
+            "nix_substitution_missed_nar_bytes_total",
+            "nix_substituter_hits_total",
+            "nix_substituter_misses_total",
+            "nix_substituter_hit_nar_bytes_total",
+            "nix_substituter_missed_nar_bytes_total",
+            "nix_substituter_download_bytes_total",
+        ]
+    }
+
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let conf = NixConf::read(cx.layout())?;
         let cache_dir = default_dir(cx.layout());

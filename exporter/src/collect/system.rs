@@ -15,6 +15,17 @@ impl Collector for System {
         Name::System.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "nixos_current_generation",
+            "nixos_booted_generation",
+            "nixos_running_generation",
+            "nixos_running_is_current",
+            "nixos_generation_activated_timestamp_seconds",
+            "nixos_reboot_required",
+        ]
+    }
+
     /// A host without a system profile has none of these families: a zero would be a claim.
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let profiles = cx.profiles()?;

@@ -23,6 +23,10 @@ impl Collector for Fake {
         self.0
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &["nix_good"]
+    }
+
     fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         self.2 += 1;
         (self.1)(self.2)
@@ -282,4 +286,11 @@ mod watchdog {
                 .contains("run/snowguard/state.json")
         );
     }
+}
+
+#[test]
+fn what_a_collector_would_give_is_unseen_even_if_it_never_worked() {
+    let mut registry = registry(&[("unreadable", unreadable)]);
+    let snapshot = registry.collect(SystemTime::UNIX_EPOCH);
+    assert!(snapshot.unseen.contains("nix_good"));
 }

@@ -15,6 +15,13 @@ impl Collector for Watchdog {
         Name::Watchdog.as_str()
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[
+            "snowguard_watchdog_up",
+            "snowguard_watchdog_state_timestamp_seconds",
+        ]
+    }
+
     /// No file is no failure: a host may run the exporter alone.
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let state = match StateFile::read(&cx.layout().inside(state_file::PATH)) {

@@ -91,6 +91,10 @@ mod tests {
             "slow"
         }
 
+        fn families(&self) -> &'static [&'static str] {
+            &[]
+        }
+
         fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
             self.collections.fetch_add(1, Ordering::SeqCst);
             let _ = self.gate.recv();

@@ -34,6 +34,10 @@ impl Collector for Gated {
         "gated"
     }
 
+    fn families(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     fn collect(&mut self, _: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let _ = self.begun.send(());
         let _ = self.go.recv();

@@ -4,7 +4,7 @@
 use std::{ffi::OsString, os::unix::ffi::OsStrExt};
 
 use super::{Graph, Keep, Keepers, PathId, PathSet, Roots, entries, liveness};
-use crate::{Layout, Locks, Result, STORE_DIR};
+use crate::{FactError, Kind, Layout, Locks, NixConf, Result, STORE_DIR};
 
 /// A store at one moment: its graph, its roots, and what is dead.
 #[derive(Debug)]
@@ -26,9 +26,27 @@ pub struct Analysis {
 impl Analysis {
     /// Reads database, roots and store directory, in this order: a path that is registered
     /// meanwhile is not in the graph, so it cannot be taken for dead.
-    pub fn read(layout: &Layout, keep: Keep) -> Result<Self> {
+    ///
+    /// A file that `nix.conf` includes and that could not be read may say what keeps what: it
+    /// counts as a source of roots that could not be read.
+    pub fn read(layout: &Layout, conf: &NixConf) -> Result<Self> {
+        let keep = Keep {
+            outputs: conf.keep_outputs,
+            derivations: conf.keep_derivations,
+        };
         let graph = Graph::read(layout)?;
-        let roots = Roots::read(layout, &graph)?;
+        let mut roots = Roots::read(layout, &graph)?;
+        roots
+            .unreadable
+            .extend(conf.unread_includes.iter().map(|path| {
+                FactError::new(
+                    Kind::Denied,
+                    "read what nix.conf includes",
+                    path,
+                    "permission denied",
+                    "it may set keep-outputs or keep-derivations; run as root",
+                )
+            }));
         let names = entries::names(layout)?;
         let locks = Locks::read(layout)?;
         let alive = liveness::mark(&graph, keep, roots.paths());
@@ -127,3 +145,6 @@ fn is_protected(layout: &Layout, locks: &Locks, roots: &Roots, name: &OsString) 
     }
     Ok(bytes.starts_with(b"tmp-") && locks.is_held(&layout.store().join(name))?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use std::{
 use snowguard_host::{
     BuildUsers, Layout, Locks, NixConf, Profiles, System,
     provenance::{Cursor, Look, default_dir},
-    store::{Analysis, FileSystem, Footprint, Keep, Snapshot, optimised_inodes},
+    store::{Analysis, FileSystem, Footprint, Snapshot, optimised_inodes},
 };
 
 use crate::fixture::{Store, name, row};
@@ -72,7 +72,7 @@ fn read_everything(layout: &Layout) {
     assert_eq!(profiles.profiles.len(), 1);
     System::read(layout, &profiles).unwrap();
     FileSystem::read(layout).unwrap();
-    let analysis = Analysis::read(layout, Keep::default()).unwrap();
+    let analysis = Analysis::read(layout, &NixConf::default()).unwrap();
     assert_eq!((analysis.graph.len(), analysis.dead.len()), (3, 2));
     optimised_inodes(layout).unwrap();
     for id in &analysis.dead {

@@ -11,7 +11,7 @@ use std::{
 
 use snowguard_host::{
     FactError, Kind, Layout, NixConf, Profiles,
-    store::{Analysis, Footprint, Graph, Keep, Roots},
+    store::{Analysis, Footprint, Graph, Roots},
 };
 
 use crate::fixture::{Store, name, row};
@@ -171,7 +171,7 @@ fn directories_of_roots_that_may_not_be_read_are_named_and_leave_the_set_incompl
                 is_denied(error, &path, "nothing is deleted");
             }
             assert!(
-                !Analysis::read(layout, Keep::default())
+                !Analysis::read(layout, &NixConf::default())
                     .unwrap()
                     .is_complete()
             );
@@ -206,7 +206,7 @@ fn a_store_directory_that_may_not_be_listed_is_not_an_empty_one() {
         "a_store_directory_that_may_not_be_listed_is_not_an_empty_one",
         |store| mode(store.path("nix/store"), 0o711),
         |layout| {
-            let error = Analysis::read(layout, Keep::default()).unwrap_err();
+            let error = Analysis::read(layout, &NixConf::default()).unwrap_err();
             is_denied(&error, &layout.store(), "");
         },
     );

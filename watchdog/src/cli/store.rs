@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 use snowguard_host::{
     FactError, Layout, NixConf,
-    store::{Analysis, FileSystem, Footprint, Keep, Reclaim, RootKind, optimised_inodes},
+    store::{Analysis, FileSystem, Footprint, Reclaim, RootKind, optimised_inodes},
 };
 
 use super::{Host, arguments, failure::Failure, page::Page, table::Table, text, warn};
@@ -90,11 +90,7 @@ pub(super) fn run(
 pub(super) fn read(layout: &Layout) -> Result<(FileSystem, Analysis), FactError> {
     let file_system = FileSystem::read(layout)?;
     let conf = NixConf::read(layout)?;
-    let keep = Keep {
-        outputs: conf.keep_outputs,
-        derivations: conf.keep_derivations,
-    };
-    Ok((file_system, Analysis::read(layout, keep)?))
+    Ok((file_system, Analysis::read(layout, &conf)?))
 }
 
 impl Summary {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, ffi::OsStr, path::PathBuf};
 
 use snowguard_host::{
     BootDefault, FactError, Layout, Locks, NixConf, Profiles, System,
-    store::{Analysis, FileSystem, Footprint, Keep, optimised_inodes},
+    store::{Analysis, FileSystem, Footprint, optimised_inodes},
 };
 
 /// The host at one moment, as far as a collection needs it.
@@ -55,10 +55,6 @@ impl Facts {
     /// Whatever cannot be read: a plan is made from everything or not at all.
     pub fn read(layout: &Layout, good: &[PathBuf]) -> Result<Self, FactError> {
         let conf = NixConf::read(layout)?;
-        let keep = Keep {
-            outputs: conf.keep_outputs,
-            derivations: conf.keep_derivations,
-        };
         let profiles = Profiles::read(layout)?;
         let system = System::read(layout, &profiles)?;
         let mut protected = Vec::new();
@@ -82,7 +78,7 @@ impl Facts {
         }
         let collector = Locks::read(layout)?.holder(&layout.state().join("gc.lock"))?;
         Ok(Self {
-            analysis: Analysis::read(layout, keep)?,
+            analysis: Analysis::read(layout, &conf)?,
             file_system: FileSystem::read(layout)?,
             profiles,
             protected,
