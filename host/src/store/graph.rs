@@ -1,11 +1,6 @@
 //! The valid paths of a store and the edges between them, compact.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, Hasher},
-};
-
-use super::{csr::Csr, snapshot::Snapshot};
+use super::{csr::Csr, names::Names, snapshot::Snapshot};
 use crate::{FactError, Layout, Result, STORE_DIR};
 
 /// A path of one [`Graph`], by its position.
@@ -232,107 +227,14 @@ struct RowIds(Vec<i64>);
 
 impl RowIds {
     fn id(&self, rowid: i64) -> Option<PathId> {
-        // Ids are handed out in order and mostly dense: the guess is right until much was deleted.
-        let position = self.0.binary_search(&rowid).ok()?;
-        u32::try_from(position).ok().map(PathId)
-    }
-}
-
-/// All base names in one allocation, found by their hash part.
-#[derive(Debug, Default)]
-struct Names {
-    text: String,
-    ends: Vec<u32>,
-    index: HashMap<u64, u32, BuildHasherDefault<Verbatim>>,
-    /// Names whose key stands in `index` for another name already.
-    clashes: Vec<(u64, u32)>,
-}
-
-impl Names {
-    fn push(&mut self, name: &str) -> std::result::Result<PathId, String> {
-        let id = u32::try_from(self.ends.len()).map_err(|_| "more than 2^32 paths".to_owned())?;
-        self.text.push_str(name);
-        let end = u32::try_from(self.text.len())
-            .map_err(|_| "more than 4 GiB of path names".to_owned())?;
-        self.ends.push(end);
-        Ok(PathId(id))
-    }
-
-    fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    fn get(&self, id: PathId) -> &str {
-        let start = if id.0 == 0 {
-            0
-        } else {
-            self.ends[id.index() - 1]
+        // Ids are handed out in order and never again: in a store of which little was deleted the
+        // place follows from the number.
+        let guess = usize::try_from(rowid - self.0.first()?).ok()?;
+        let position = match self.0.get(guess) {
+            Some(found) if *found == rowid => guess,
+            _ => self.0.binary_search(&rowid).ok()?,
         };
-        &self.text[start as usize..self.ends[id.index()] as usize]
-    }
-
-    fn build_index(&mut self) {
-        self.index.reserve(self.len());
-        for position in 0..u32::try_from(self.len()).unwrap_or(u32::MAX) {
-            let key = key(self.get(PathId(position)));
-            match self.index.entry(key) {
-                std::collections::hash_map::Entry::Vacant(slot) => {
-                    slot.insert(position);
-                }
-                std::collections::hash_map::Entry::Occupied(_) => {
-                    self.clashes.push((key, position));
-                }
-            }
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<PathId> {
-        let key = key(name);
-        let first = PathId(*self.index.get(&key)?);
-        if self.get(first) == name {
-            return Some(first);
-        }
-        self.clashes
-            .iter()
-            .filter(|(other, _)| *other == key)
-            .map(|(_, position)| PathId(*position))
-            .find(|id| self.get(*id) == name)
-    }
-}
-
-/// The first characters of the hash part are as good as random; the name is compared after.
-fn key(name: &str) -> u64 {
-    let mut bytes = [0; 8];
-    for (to, from) in bytes.iter_mut().zip(name.bytes()) {
-        *to = from;
-    }
-    let low = u64::from_le_bytes(bytes);
-    let mut rest = [0; 8];
-    for (to, from) in rest.iter_mut().zip(name.bytes().skip(8)) {
-        *to = from;
-    }
-    low ^ u64::from_le_bytes(rest)
-        .rotate_left(29)
-        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-/// Keys are random already; the multiplication spreads their fixed high bits.
-#[derive(Debug, Default)]
-struct Verbatim(u64);
-
-impl Hasher for Verbatim {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-
-    fn write_u64(&mut self, key: u64) {
-        self.0 = key.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        u32::try_from(position).ok().map(PathId)
     }
 }
 

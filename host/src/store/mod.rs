@@ -10,6 +10,7 @@ mod filesystem;
 mod fixture;
 mod graph;
 mod liveness;
+mod names;
 mod roots;
 mod snapshot;
 
