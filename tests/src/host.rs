@@ -234,9 +234,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
-        for at in ["run", ""] {
-            // What is left goes with the namespace.
-            let _ = umount2(&self.root().join(at), MntFlags::MNT_DETACH);
-        }
+        // The store takes away its own, which this one lies on.
+        let _ = umount2(&self.root().join("run"), MntFlags::MNT_DETACH);
     }
 }

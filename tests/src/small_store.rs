@@ -8,7 +8,7 @@ use std::{
     process::Command,
 };
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::lab::{Nix, stdout};
 
@@ -23,7 +23,7 @@ pub enum Kind {
     Btrfs,
 }
 
-/// The store. Its mount goes with the test's mount namespace.
+/// The store. Its file system goes with it.
 #[derive(Debug)]
 pub struct SmallStore {
     /// The directory for `--store` and `--root`, where the file system is mounted.
@@ -199,6 +199,14 @@ impl SmallStore {
                 break;
             }
         }
+    }
+}
+
+impl Drop for SmallStore {
+    fn drop(&mut self) {
+        // Or the directory could not be removed, nor the image in it. If it cannot be taken away,
+        // it goes with the test's mount namespace.
+        let _ = umount2(&self.root, MntFlags::MNT_DETACH);
     }
 }
 

@@ -1,9 +1,11 @@
 //! Promise 8: "What cannot be read is reported, not assumed."
 //! Promise 4: "… never from blindness …"
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, time::SystemTime};
 
 use nix::sys::signal::Signal;
+use snowguard_exporter::collect::{Names, Registry};
+use snowguard_host::Layout;
 use snowguard_tests::{host::Host, lab};
 use snowguard_watchdog::record::Step;
 
@@ -101,4 +103,25 @@ fn a_restart_does_not_end_an_alert_whose_facts_cannot_be_read() {
     garbled.restore();
     host.ticks(2);
     host.published(STATE, &FIRING, 1.0);
+}
+
+#[test]
+fn every_family_of_a_host_is_known_to_be_unseen_where_nothing_can_be_read() {
+    let (host, _) = host();
+    host.store.system_generation(1, 1);
+    host.store
+        .link("/nix/var/nix/profiles/system-1-link", "run/current-system");
+    let collect = |layout: Layout| {
+        let mut registry = Registry::new(layout, &Names::of_the_host());
+        registry.collect(SystemTime::now())
+    };
+    let seen = collect(Layout::new(host.root()));
+    assert_eq!(seen.failed.len(), 0, "{:?}", seen.failed);
+    let nowhere = host.beside("nowhere");
+    let blind = collect(Layout::new(&nowhere).with_proc(&nowhere));
+    for family in &seen.families {
+        let name = family.name.as_ref();
+        let still_seen = blind.families.iter().any(|family| family.name == name);
+        assert!(still_seen || blind.unseen.contains(name), "{name}");
+    }
 }

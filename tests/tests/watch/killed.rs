@@ -53,10 +53,12 @@ fn killed_around_the_first_call_of_nix_it_heals_when_started_again() {
         assert!(host.beside("was-killed").exists());
 
         let watchdog = host.watch();
-        let done = host.recorded(Step::Done, "reached");
-        // It is the same incident as before the kill.
-        let trip = watchdog.logged("reason=alert");
-        assert!(trip.contains(&done.incident), "{trip} {}", done.incident);
+        // What the killed one had begun may suffice, and then there is nothing left to do.
+        if deed.contains("exit 1") {
+            let done = host.recorded(Step::Done, "reached");
+            let begun = host.recorded(Step::Act, "drop_ballast");
+            assert_eq!(begun.incident, done.incident, "it is the same incident");
+        }
         let _ = watchdog.logged("alert resolved");
         for path in &alive {
             assert!(host.store.is_valid(path), "{path}");

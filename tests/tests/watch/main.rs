@@ -19,10 +19,14 @@ groups:
 ";
 
 /// A system to run, as far as a store and its generations are concerned: some paths alive, some
-/// dead, and generations of which one is booted and one runs.
+/// dead, and generations of which one is booted and one runs. What is alive is returned, the
+/// oldest generation first.
 fn furnish(host: &snowguard_tests::host::Host) -> Vec<String> {
     let store = &host.store;
-    let mut alive = Vec::new();
+    let systems: Vec<_> = (1..=4)
+        .map(|number| store.system_generation(number, 3072))
+        .collect();
+    let mut alive = systems.clone();
     for number in 0..3 {
         let path = store.add(&format!("alive-{number}"), 1024);
         store.link(&path, &format!("nix/var/nix/gcroots/alive-{number}"));
@@ -31,13 +35,9 @@ fn furnish(host: &snowguard_tests::host::Host) -> Vec<String> {
     for number in 0..12 {
         store.add(&format!("dead-{number}"), 2048);
     }
-    let systems: Vec<_> = (1..=4)
-        .map(|number| store.system_generation(number, 1024))
-        .collect();
     store.link(&systems[1], "run/booted-system");
     store.link(&systems[3], "run/current-system");
     store.link("/run/booted-system", "nix/var/nix/gcroots/booted-system");
     store.link("/run/current-system", "nix/var/nix/gcroots/current-system");
-    alive.extend(systems);
     alive
 }
