@@ -1,9 +1,9 @@
 //! How the daemon begins, goes on and ends.
 
-use std::{fs, process::Output};
+use std::fs;
 
 use nix::sys::signal::Signal;
-use snowguard_tests::{host::Host, lab};
+use snowguard_tests::{daemon::Daemon, host::Host, lab};
 
 use crate::SPACE_LOW;
 
@@ -15,9 +15,10 @@ fn host() -> Host {
 
 /// What it says and how it ends when it does not even begin.
 fn refused(host: &Host) -> (i32, String) {
-    let Output { status, stderr, .. } = host.watch_command().output().unwrap();
-    let said = String::from_utf8(stderr).unwrap();
-    (status.code().unwrap(), said)
+    let log = host.beside("refused.log");
+    let _ = fs::remove_file(&log);
+    let mut refused = Daemon::start(&mut host.watch_command(), &log);
+    (refused.end().code().unwrap(), refused.log())
 }
 
 #[test]
