@@ -146,3 +146,6 @@ fn tail_of(stderr: Option<impl Read>) -> String {
     }
     String::from_utf8_lossy(&said).trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

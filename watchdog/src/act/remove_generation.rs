@@ -73,3 +73,6 @@ fn remove(victim: &Victim) -> Result<(), FactError> {
     }
     fs::remove_file(&victim.link).map_err(failed)
 }
+
+#[cfg(test)]
+mod tests;

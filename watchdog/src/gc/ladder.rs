@@ -9,7 +9,7 @@ use std::{
 
 use snowguard_host::{
     GenerationId,
-    store::{Footprint, Keepers, PathId, Reclaim, extend, mark},
+    store::{Analysis, Footprint, Keepers, PathId, PathSet, Reclaim, extend, mark},
 };
 
 use super::{
@@ -50,15 +50,23 @@ pub struct DeadPaths {
 pub struct Tally<'a> {
     reclaim: Reclaim<'a>,
     before: Space,
+    /// Paths that could not be measured and therefore stay, and what they keep.
+    pinned: PathSet,
 }
 
 impl<'a> Tally<'a> {
     /// Nothing freed yet.
-    pub fn new(optimised: &'a HashSet<u64>) -> Self {
+    pub fn new(facts: &'a Facts) -> Self {
         Self {
-            reclaim: Reclaim::new(optimised),
+            reclaim: Reclaim::new(&facts.optimised),
             before: Space::NONE,
+            pinned: PathSet::new(facts.analysis.graph.len()),
         }
+    }
+
+    fn pin(&mut self, analysis: &Analysis, paths: impl IntoIterator<Item = PathId>) {
+        let Analysis { graph, keep, .. } = analysis;
+        extend(graph, *keep, &mut self.pinned, paths, |_| ());
     }
 
     fn total(&self) -> Space {
@@ -88,7 +96,6 @@ pub fn dead_paths(
     let graph = &facts.analysis.graph;
     let mut rung = DeadPaths::default();
     let mut footprints: BTreeMap<OsString, Footprint> = BTreeMap::new();
-    let mut unmeasured: HashSet<PathId> = HashSet::new();
     let names = (facts.analysis.dead.iter())
         .map(|id| (OsString::from(graph.name(*id)), Some(*id)))
         .chain(
@@ -109,7 +116,7 @@ pub fn dead_paths(
                 footprints.insert(name, footprint);
             }
             Err(error) => {
-                unmeasured.extend(id);
+                tally.pin(&facts.analysis, id);
                 rung.unmeasured.push(error.to_string());
             }
         }
@@ -135,13 +142,10 @@ pub fn dead_paths(
                 tally.reclaim.add(footprint);
                 vec![name.clone()]
             }
-            Some(id) if chosen.contains(id) => continue,
+            Some(id) if chosen.contains(id) || tally.pinned.contains(*id) => continue,
             Some(id) => {
-                let closure = keepers.closure(*id);
-                if closure.iter().any(|id| unmeasured.contains(id)) {
-                    continue;
-                }
-                let new: Vec<PathId> = closure
+                let new: Vec<PathId> = keepers
+                    .closure(*id)
                     .into_iter()
                     .filter(|id| chosen.insert(*id))
                     .collect();
@@ -215,9 +219,16 @@ pub fn generations(
         if tally.total().covers(need) {
             break;
         }
+        let mut footprints = Vec::new();
         for id in share {
-            // What cannot be measured is not promised.
-            if let Ok(footprint) = scales.weigh(OsStr::new(analysis.graph.name(id))) {
+            match scales.weigh(OsStr::new(analysis.graph.name(id))) {
+                Ok(footprint) => footprints.push((id, footprint)),
+                Err(_) => tally.pin(analysis, [id]),
+            }
+        }
+        // What will stay is not promised.
+        for (id, footprint) in footprints {
+            if !tally.pinned.contains(id) {
                 tally.reclaim.add(&footprint);
             }
         }
@@ -231,6 +242,20 @@ pub fn generations(
     {
         victims.pop();
     }
+    without_vain(analysis, victims)
+}
+
+/// Leaves out generations whose target stays alive even when all of them go, by a `result` link
+/// or a running process for example: giving them up would cost a way back and free nothing.
+fn without_vain(analysis: &Analysis, mut victims: Vec<Victim>) -> Vec<Victim> {
+    let links: HashSet<&PathBuf> = victims.iter().map(|victim| &victim.link).collect();
+    let stay = (analysis.roots.found.iter()).filter(|root| !links.contains(&root.link));
+    let alive = mark(&analysis.graph, analysis.keep, stay.map(|root| root.path));
+    victims.retain(|victim| {
+        let name = victim.id.target.file_name().and_then(OsStr::to_str);
+        name.and_then(|name| analysis.graph.find(name))
+            .is_some_and(|id| !alive.contains(id))
+    });
     victims
 }
 

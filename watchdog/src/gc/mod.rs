@@ -6,6 +6,8 @@
 pub mod facts;
 pub mod host;
 pub mod ladder;
+#[cfg(test)]
+mod model;
 pub mod plan;
 pub mod policy;
 pub mod run;

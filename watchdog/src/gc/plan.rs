@@ -148,7 +148,7 @@ pub fn plan_for(
             "the target is reached already".to_owned(),
         );
     }
-    let mut tally = Tally::new(&facts.optimised);
+    let mut tally = Tally::new(facts);
     let dead = ladder::dead_paths(facts, need, scales, &mut tally);
     let mut promised = dead.frees;
     let victims = if promised.covers(need) {
@@ -216,3 +216,6 @@ fn kept(facts: &Facts, policy: &Policy) -> String {
         policy.keep_generations.max(1),
     )
 }
+
+#[cfg(test)]
+mod tests;

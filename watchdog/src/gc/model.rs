@@ -1,0 +1,281 @@
+//! A host of sets and numbers, for tests: small enough to be judged by brute force, and written
+//! to disk ([`files`]) as Nix would leave it, so that what is planned was read from files.
+
+pub(crate) mod arbitrary;
+pub(crate) mod files;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
+
+use snowguard_host::{
+    FactError,
+    store::{FileSystem, Footprint, Keep},
+};
+
+use super::{facts::Scales, policy::Space};
+
+/// Base names of the store directory.
+pub(crate) type Names = BTreeSet<String>;
+
+/// A valid path.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Entry {
+    pub(crate) references: Names,
+    pub(crate) deriver: Option<String>,
+    pub(crate) outputs: Names,
+    /// What lies under it and under nothing else.
+    pub(crate) own: Space,
+    /// False if its files are gone although the database has it.
+    pub(crate) on_disk: bool,
+    /// False if what lies under it cannot be read.
+    pub(crate) readable: bool,
+}
+
+/// A file with one link under each of several paths.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) holders: Names,
+    pub(crate) blocks: u64,
+    /// It has a link in `.links`.
+    pub(crate) optimised: bool,
+    /// It has a link outside the store.
+    pub(crate) outside: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    pub(crate) target: String,
+    /// Seconds since the epoch.
+    pub(crate) created: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Profile {
+    pub(crate) name: String,
+    pub(crate) current: Option<u64>,
+    pub(crate) generations: Vec<Generation>,
+}
+
+/// A generation of a profile by name and number.
+pub(crate) type Handle = (String, u64);
+
+/// The whole host.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) keep: Keep,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// Entries of the store directory that the database does not know.
+    pub(crate) strays: BTreeMap<String, Space>,
+    pub(crate) shared: Vec<Shared>,
+    /// Targets of links below `gcroots`.
+    pub(crate) roots: Names,
+    /// What only Nix knows to be in use.
+    pub(crate) hidden: Names,
+    pub(crate) profiles: Vec<Profile>,
+    pub(crate) booted: Option<String>,
+    pub(crate) running: Option<String>,
+    pub(crate) boot_default: Option<String>,
+    pub(crate) good: Names,
+    pub(crate) disk: FileSystem,
+}
+
+/// The bytes that a file of so many blocks takes; checked where the file is made.
+pub(crate) const BLOCK: u64 = 4096;
+
+impl World {
+    /// Whether `a` keeps `b` alive, as Nix has it.
+    fn keeps(&self, a: &str, b: &str) -> bool {
+        let Some(entry) = self.entries.get(a) else {
+            return false;
+        };
+        self.entries.contains_key(b)
+            && (entry.references.contains(b)
+                || self.keep.derivations && entry.deriver.as_deref() == Some(b)
+                || self.keep.outputs && entry.outputs.contains(b))
+    }
+
+    /// The valid paths that keep `name`, other than itself.
+    pub(crate) fn keepers(&self, name: &str) -> Names {
+        let others = self.entries.keys().filter(|other| *other != name);
+        others.filter(|a| self.keeps(a, name)).cloned().collect()
+    }
+
+    /// What is alive to a reader of the files when some generations are given up.
+    pub(crate) fn alive_without(&self, given_up: &BTreeSet<Handle>) -> Names {
+        let generations = self.profiles.iter().flat_map(|profile| {
+            let stays = |generation: &&Generation| {
+                !given_up.contains(&(profile.name.clone(), generation.number))
+            };
+            profile.generations.iter().filter(stays)
+        });
+        let mut alive: Names = generations
+            .map(|generation| &generation.target)
+            .chain(&self.roots)
+            .chain(&self.booted)
+            .chain(&self.running)
+            .filter(|name| self.entries.contains_key(*name))
+            .cloned()
+            .collect();
+        self.spread(&mut alive);
+        alive
+    }
+
+    /// What Nix holds alive.
+    pub(crate) fn alive_to_nix(&self) -> Names {
+        let mut alive = self.alive_without(&BTreeSet::new());
+        let hidden = self.hidden.iter();
+        alive.extend(
+            hidden
+                .filter(|name| self.entries.contains_key(*name))
+                .cloned(),
+        );
+        self.spread(&mut alive);
+        alive
+    }
+
+    /// To the fixed point, by trying every pair.
+    fn spread(&self, alive: &mut Names) {
+        loop {
+            let kept = |b: &String| alive.iter().any(|a| self.keeps(a, b));
+            let more: Names = self.entries.keys().filter(|b| kept(b)).cloned().collect();
+            if more.is_subset(alive) {
+                return;
+            }
+            alive.extend(more);
+        }
+    }
+
+    /// Targets of generations that are never given up.
+    pub(crate) fn protected(&self) -> Names {
+        let system = self.profiles.iter().find(|p| p.name == "system");
+        let current = system.and_then(|p| {
+            let mut all = p.generations.iter();
+            all.find(|generation| Some(generation.number) == p.current)
+        });
+        (self
+            .booted
+            .iter()
+            .chain(&self.running)
+            .chain(&self.boot_default))
+        .chain(current.map(|generation| &generation.target))
+        .chain(&self.good)
+        .cloned()
+        .collect()
+    }
+
+    /// Generations that may go when the newest `keep` of each profile stay, oldest first.
+    pub(crate) fn removable(&self, keep: usize) -> Vec<Handle> {
+        let protected = self.protected();
+        let mut removable = Vec::new();
+        for profile in &self.profiles {
+            for generation in &profile.generations {
+                let mut newer = profile.generations.iter().map(|g| g.number);
+                let is_among_newest =
+                    newer.by_ref().filter(|n| *n > generation.number).count() < keep.max(1);
+                if !is_among_newest
+                    && profile.current != Some(generation.number)
+                    && !protected.contains(&generation.target)
+                {
+                    let handle = (profile.name.clone(), generation.number);
+                    removable.push((generation.created, handle));
+                }
+            }
+        }
+        removable.sort();
+        removable.into_iter().map(|(_, handle)| handle).collect()
+    }
+
+    /// What deleting these entries together frees; what cannot be read counts for nothing, and
+    /// keeps the files that it shares.
+    pub(crate) fn freed_by(&self, names: &Names) -> Space {
+        let mut freed = Space::NONE;
+        let measured = |name: &String| match self.entries.get(name) {
+            Some(entry) => entry.on_disk && entry.readable,
+            None => self.strays.contains_key(name),
+        };
+        for name in names.iter().filter(|name| measured(name)) {
+            let own = self.entries.get(name).map(|entry| entry.own);
+            freed = freed.plus(
+                own.or_else(|| self.strays.get(name).copied())
+                    .unwrap_or_default(),
+            );
+        }
+        for file in &self.shared {
+            let mut holders = file
+                .holders
+                .iter()
+                .filter(|name| self.is_there(name))
+                .peekable();
+            let goes = holders.peek().is_some()
+                && !file.outside
+                && holders.all(|name| names.contains(name) && measured(name));
+            if goes {
+                freed = freed.plus(Space {
+                    bytes: file.blocks * BLOCK,
+                    files: 1,
+                });
+            }
+        }
+        freed
+    }
+
+    fn is_there(&self, name: &str) -> bool {
+        self.entries.get(name).is_some_and(|entry| entry.on_disk)
+    }
+
+    /// Entries and all that must go with them, if all of that can be measured.
+    pub(crate) fn deletable(&self, dead: &Names) -> Names {
+        let blocked = |name: &&String| {
+            let mut closure = Names::from([(*name).clone()]);
+            loop {
+                let more: Names = closure.iter().flat_map(|name| self.keepers(name)).collect();
+                if more.is_subset(&closure) {
+                    break;
+                }
+                closure.extend(more);
+            }
+            let mut entries = closure.iter().filter_map(|name| self.entries.get(name));
+            entries.any(|entry| !entry.readable)
+        };
+        dead.iter().filter(|name| !blocked(name)).cloned().collect()
+    }
+
+    /// Deletes entries, which frees what they take.
+    pub(crate) fn delete(&mut self, names: &Names) {
+        let freed = self.freed_by(names);
+        self.disk.avail_bytes += freed.bytes;
+        self.disk.files_free += freed.files;
+        for name in names {
+            self.entries.remove(name);
+            self.strays.remove(name);
+            for file in &mut self.shared {
+                file.holders.remove(name);
+            }
+        }
+    }
+}
+
+/// Weighs by the model; files with several links are those that were made on disk.
+#[derive(Debug)]
+pub(crate) struct FakeScales {
+    weights: BTreeMap<OsString, Option<Footprint>>,
+}
+
+impl Scales for FakeScales {
+    fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
+        match self.weights.get(name) {
+            Some(Some(footprint)) => Ok(footprint.clone()),
+            Some(None) => Err(FactError::malformed(
+                "measure",
+                PathBuf::from(name),
+                "EIO",
+                "",
+            )),
+            None => Ok(Footprint::default()),
+        }
+    }
+}

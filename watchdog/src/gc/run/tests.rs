@@ -1,0 +1,174 @@
+//! Any collection on any host, whatever goes wrong meanwhile.
+//!
+//! Promise 1: "Snowguard never deletes a path that Nix holds alive, and never removes the booted,
+//! running, current, boot-default or last known good generation, nor goes under K."
+//! Promise 2: "It frees what it promised or says why not; it never starts a collection that
+//! cannot help."
+//! Promise 3: "It works on a disk with 0 bytes and 0 inodes free, without Prometheus, without
+//! network, and after being killed at any point."
+//! Promise 5: "In `observe` mode nothing on the host changes."
+//! Promise 6: "Each decision, act or refusal, is in the journal and in a metric, with its reason."
+//!
+//! The host ([`host`]) itself panics where promise 1 or 5 is broken or no end is in sight.
+
+mod host;
+mod stories;
+
+use std::collections::BTreeMap;
+
+use proptest::{
+    collection::btree_map,
+    prelude::{
+        Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq,
+        prop_oneof, proptest,
+    },
+};
+use snowguard_exporter::units::{Amount, ByteSize};
+
+use self::host::{FakeHost, Fault};
+use super::{End, Report, collect};
+use crate::{
+    gc::{
+        model::{BLOCK, World, arbitrary},
+        plan::plan,
+        policy::{Policy, Space},
+        run::Host,
+    },
+    record::{Mode, Record, Step},
+};
+
+fn fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        4 => Just(Fault::Fails),
+        2 => Just(Fault::FreesNothing),
+        2 => (0..200_u64, 0..50_u64).prop_map(|(blocks, files)| Fault::Fills(Space {
+            bytes: blocks * BLOCK,
+            files,
+        })),
+        3 => any::<usize>().prop_map(Fault::Hidden),
+        2 => any::<usize>().prop_map(Fault::Rooted),
+        1 => Just(Fault::Late),
+    ]
+}
+
+fn faults() -> impl Strategy<Value = BTreeMap<usize, Fault>> {
+    btree_map(1..16_usize, fault(), 0..5)
+}
+
+fn policy() -> impl Strategy<Value = Policy> {
+    let mode = prop_oneof![1 => Just(Mode::Observe), 6 => Just(Mode::Act)];
+    (mode, 0..300_u64, 0..8_u8, 0..5_usize, 0..20_u8).prop_map(
+        |(mode, blocks, target_files_percent, keep_generations, minimum_gain_percent)| Policy {
+            mode,
+            target: Amount::Bytes(ByteSize(blocks * BLOCK)),
+            target_files_percent,
+            keep_generations,
+            minimum_gain_percent,
+            ..Policy::default()
+        },
+    )
+}
+
+/// Also one that makes inodes as it needs them, and one with room for the database.
+fn world() -> impl Strategy<Value = World> {
+    (arbitrary::world(), any::<bool>(), any::<bool>()).prop_map(|(mut world, btrfs, roomy)| {
+        if btrfs {
+            world.disk.files = 0;
+        }
+        if roomy {
+            world.disk.avail_bytes = 4 << 20;
+            world.disk.files_free = 16 * u64::from(!btrfs);
+        }
+        world
+    })
+}
+
+/// Runs a collection to its end, with the target that much above what is free now.
+fn run(
+    world: World,
+    mut policy: Policy,
+    faults: BTreeMap<usize, Fault>,
+) -> (FakeHost, Report, Vec<Record>) {
+    if let Amount::Bytes(ByteSize(bytes)) = policy.target {
+        policy.target = Amount::Bytes(ByteSize(bytes + world.disk.avail_bytes));
+    }
+    let mut host = FakeHost::new(world, policy.clone());
+    // Not so much that dropping it would be enough.
+    host.ballast.bytes = BLOCK;
+    host.faults = faults;
+    let mut records = Vec::new();
+    let report = collect(&mut host, &policy, "test", &mut records);
+    (host, report, records)
+}
+
+fn judge(host: &FakeHost, report: &Report, records: &[Record]) -> Result<(), TestCaseError> {
+    let last = records.last().unwrap();
+    match &report.end {
+        End::Reached => {
+            prop_assert_eq!(host.policy.need(&host.world.disk), Space::NONE);
+            prop_assert_eq!(last.step, Step::Done);
+        }
+        End::Refused(refusal) => {
+            prop_assert!(host.acts.is_empty(), "{:?}", host.acts);
+            prop_assert_eq!(last.step, Step::Refused);
+            prop_assert_eq!(&last.reason, refusal.reason.name());
+            prop_assert!(!last.message.is_empty());
+        }
+        End::Observed => {
+            prop_assert!(host.acts.is_empty(), "{:?}", host.acts);
+            prop_assert!(last.reason.starts_with("would_"), "{:?}", last);
+        }
+        End::Short(reason) => {
+            prop_assert_eq!(last.step, Step::Failed);
+            prop_assert_eq!(&last.reason, reason);
+        }
+    }
+    prop_assert!(
+        host.freed.covers(report.freed),
+        "{} freed, {} said",
+        host.freed,
+        report.freed
+    );
+    let told = |reason: &str| {
+        let acts = records
+            .iter()
+            .filter(|r| matches!(r.step, Step::Act | Step::Failed));
+        acts.filter(|record| record.reason == reason).count()
+    };
+    let done = |verb: &str| host.acts.iter().filter(|act| **act == verb).count();
+    prop_assert_eq!(told("delete_paths"), done("delete"));
+    prop_assert_eq!(told("remove_generation"), done("remove_generation"));
+    prop_assert_eq!(told("drop_ballast"), done("drop_ballast"));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn whatever_goes_wrong_a_collection_harms_nothing_and_says_how_it_ended(
+        world in world(), policy in policy(), faults in faults(),
+    ) {
+        let (host, report, records) = run(world, policy, faults);
+        judge(&host, &report, &records)?;
+    }
+
+    #[test]
+    fn a_plan_that_reaches_the_target_is_kept_when_nothing_goes_wrong(
+        world in world(), policy in policy(),
+    ) {
+        let policy = Policy { mode: Mode::Act, ..policy };
+        let mut twin = FakeHost::new(world.clone(), policy.clone());
+        let room = Policy { target: Amount::Bytes(ByteSize(match policy.target {
+            Amount::Bytes(ByteSize(bytes)) => bytes + world.disk.avail_bytes,
+            Amount::Percent(_) => 0,
+        })), ..policy.clone() };
+        let facts = twin.facts().unwrap();
+        let reaches = plan(&facts, &room, twin.scales()).is_ok_and(|plan| plan.reaches_target());
+        let (host, report, records) = run(world, policy, BTreeMap::new());
+        judge(&host, &report, &records)?;
+        if reaches {
+            prop_assert_eq!(report.end, End::Reached);
+        }
+    }
+}

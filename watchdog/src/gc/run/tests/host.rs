@@ -1,0 +1,238 @@
+//! A host that is a model: Nix judges each deletion, faults come at given calls, and whatever
+//! must not be asked of it is a panic.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    time::Duration,
+};
+
+use snowguard_host::{FactError, store::FileSystem};
+
+use crate::{
+    gc::{
+        facts::{Facts, Scales},
+        ladder::Victim,
+        model::{FakeScales, Names, World, files::Files},
+        policy::{Policy, Space},
+        run::{HARD_FULL, Host},
+    },
+    record::Mode,
+};
+
+/// What goes wrong at one call.
+#[derive(Debug, Clone)]
+pub(crate) enum Fault {
+    /// The call fails and does nothing.
+    Fails,
+    /// What is deleted frees nothing: a snapshot holds it.
+    FreesNothing,
+    /// Somebody else takes so many bytes and inodes.
+    Fills(Space),
+    /// A path is taken into use, and only Nix knows.
+    Hidden(usize),
+    /// A path gets a root.
+    Rooted(usize),
+    /// The deadline passes.
+    Late,
+}
+
+/// More calls than any collection on a small host has reason for.
+const CALLS: usize = 3000;
+
+pub(crate) struct FakeHost {
+    pub(crate) world: World,
+    pub(crate) policy: Policy,
+    pub(crate) faults: BTreeMap<usize, Fault>,
+    pub(crate) ballast: Space,
+    /// Calls that change something, in order.
+    pub(crate) acts: Vec<&'static str>,
+    /// What deletions have freed.
+    pub(crate) freed: Space,
+    calls: usize,
+    late: bool,
+    scales: Option<FakeScales>,
+    seen_alive: Names,
+}
+
+impl FakeHost {
+    pub(crate) fn new(world: World, policy: Policy) -> Self {
+        Self {
+            world,
+            policy,
+            faults: BTreeMap::new(),
+            ballast: Space {
+                bytes: 16 << 20,
+                files: 32,
+            },
+            acts: Vec::new(),
+            freed: Space::NONE,
+            calls: 0,
+            late: false,
+            scales: None,
+            seen_alive: Names::new(),
+        }
+    }
+
+    /// Counts the call and returns what goes wrong in it.
+    fn call(&mut self) -> Option<Fault> {
+        self.calls += 1;
+        assert!(self.calls < CALLS, "it does not end");
+        let fault = self.faults.remove(&self.calls)?;
+        let at = |position: usize| {
+            let names: Vec<&String> = self.world.entries.keys().collect();
+            names
+                .get(position % names.len().max(1))
+                .map(|name| (*name).clone())
+        };
+        match fault {
+            Fault::Fails | Fault::FreesNothing => return Some(fault),
+            Fault::Fills(space) => {
+                let disk = &mut self.world.disk;
+                disk.avail_bytes = disk.avail_bytes.saturating_sub(space.bytes);
+                disk.files_free = disk.files_free.saturating_sub(space.files);
+            }
+            Fault::Hidden(position) => {
+                let name = at(position);
+                self.world.hidden.extend(name);
+            }
+            Fault::Rooted(position) => {
+                let name = at(position);
+                self.world.roots.extend(name);
+            }
+            Fault::Late => self.late = true,
+        }
+        None
+    }
+
+    fn act(&mut self, verb: &'static str) {
+        assert_eq!(self.policy.mode, Mode::Act, "{verb}");
+        self.acts.push(verb);
+    }
+}
+
+fn error(attempt: &str) -> FactError {
+    FactError::malformed(attempt, "/", "a fault", "")
+}
+
+impl Host for FakeHost {
+    fn facts(&mut self) -> Result<Facts, FactError> {
+        if let Some(Fault::Fails) = self.call() {
+            return Err(error("read"));
+        }
+        let files = Files::of(&self.world);
+        let mut facts = files.facts();
+        facts.file_system = self.world.disk;
+        self.seen_alive = self.world.alive_without(&BTreeSet::new());
+        self.scales = Some(files.into_scales());
+        Ok(facts)
+    }
+
+    fn scales(&self) -> &dyn Scales {
+        self.scales.as_ref().unwrap()
+    }
+
+    fn file_system(&mut self) -> Result<FileSystem, FactError> {
+        // A fault that changes the host comes with another call: this one only looks.
+        if let Some(Fault::Fails) = self.faults.get(&(self.calls + 1)) {
+            self.call();
+            return Err(error("statvfs"));
+        }
+        Ok(self.world.disk)
+    }
+
+    fn delete(&mut self, entries: &[OsString]) -> Result<(), FactError> {
+        assert!(!self.late, "a deletion after the deadline");
+        assert!(!entries.is_empty());
+        self.act("delete");
+        let names: Names = entries
+            .iter()
+            .map(|n| n.to_str().unwrap().to_owned())
+            .collect();
+        let wrong: Vec<&String> = names.intersection(&self.seen_alive).collect();
+        assert!(wrong.is_empty(), "alive when the host was read: {wrong:?}");
+        let fault = self.call();
+        if let Some(Fault::Fails) = fault {
+            return Err(error("delete"));
+        }
+        // Nix goes through them by name, takes all that keeps one along, and stops at the first
+        // that is alive (`collectGarbage`, gcDeleteSpecific).
+        let alive = self.world.alive_to_nix();
+        for name in &names {
+            if alive.contains(name) {
+                return Err(error("delete what is alive"));
+            }
+            let mut closure = Names::from([name.clone()]);
+            while let more = closure
+                .iter()
+                .flat_map(|n| self.world.keepers(n))
+                .collect::<Names>()
+                && !more.is_subset(&closure)
+            {
+                closure.extend(more);
+            }
+            let before = self.world.disk;
+            self.world.delete(&closure);
+            if let Some(Fault::FreesNothing) = fault {
+                self.world.disk = before;
+            }
+            self.freed = self
+                .freed
+                .plus(Space::free(&self.world.disk).minus(Space::free(&before)));
+        }
+        Ok(())
+    }
+
+    fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {
+        assert!(!self.late, "a generation given up after the deadline");
+        self.act("remove_generation");
+        let handle = (
+            victim.profile.to_str().unwrap().to_owned(),
+            victim.id.number,
+        );
+        let removable = self.world.removable(self.policy.keep_generations);
+        assert!(removable.contains(&handle), "{handle:?} must stay");
+        if let Some(Fault::Fails) = self.call() {
+            return Err(error("give up"));
+        }
+        let profile = self
+            .world
+            .profiles
+            .iter_mut()
+            .find(|p| p.name == handle.0)
+            .unwrap();
+        profile
+            .generations
+            .retain(|generation| generation.number != handle.1);
+        Ok(())
+    }
+
+    fn drop_ballast(&mut self) -> Result<(), FactError> {
+        let disk = self.world.disk;
+        let inodes_short = disk.files > 0 && disk.files_free < HARD_FULL.files;
+        assert!(
+            disk.avail_bytes < HARD_FULL.bytes || inodes_short,
+            "not hard full"
+        );
+        assert!(self.acts.is_empty(), "after {:?}", self.acts);
+        self.act("drop_ballast");
+        if let Some(Fault::Fails) = self.call() {
+            return Err(error("drop"));
+        }
+        self.world.disk.avail_bytes += self.ballast.bytes;
+        self.world.disk.files_free += self.ballast.files * u64::from(disk.files > 0);
+        Ok(())
+    }
+
+    fn elapsed(&self) -> Duration {
+        if self.late {
+            self.policy.deadline
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    fn now_ms(&self) -> i64 {
+        0
+    }
+}

@@ -1,0 +1,77 @@
+//! Single stories of a collection that goes wrong.
+
+use std::collections::BTreeMap;
+
+use super::{Amount, BLOCK, ByteSize, End, Fault, Mode, Policy, Space, run};
+use crate::gc::model::arbitrary::{empty, named};
+
+fn policy(blocks: u64) -> Policy {
+    Policy {
+        mode: Mode::Act,
+        target: Amount::Bytes(ByteSize(blocks * BLOCK)),
+        keep_generations: 1,
+        ..Policy::default()
+    }
+}
+
+#[test]
+fn a_path_that_nix_does_not_give_up_does_not_keep_the_others_from_going() {
+    let mut world = empty();
+    world.add("a", 100);
+    world.add("b", 20);
+    world.add("c", 20);
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    world.hidden.insert(named("a"));
+    let (host, report, _) = run(world, policy(30), BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert!(host.world.entries.contains_key(&named("a")));
+    assert!(!host.acts.contains(&"remove_generation"), "{:?}", host.acts);
+}
+
+#[test]
+fn no_generation_is_given_up_where_deleting_frees_nothing() {
+    let mut world = empty();
+    world.add("a", 10);
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    let snapshots = (1..100).map(|call| (call, Fault::FreesNothing)).collect();
+    let (host, report, _) = run(world, policy(30), snapshots);
+    assert_eq!(report.end, End::Short("no_progress"));
+    assert!(!host.acts.contains(&"remove_generation"), "{:?}", host.acts);
+    assert_eq!(report.freed, Space::NONE);
+}
+
+#[test]
+fn what_a_generation_kept_is_deleted_even_if_giving_it_up_frees_no_inode() {
+    let mut world = empty();
+    world.disk.files = 0;
+    world.disk.avail_bytes = 4 << 20;
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    let (host, report, _) = run(world, policy(30), BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert_eq!(host.acts, ["remove_generation", "delete"]);
+}
+
+#[test]
+fn the_ballast_stays_while_there_is_room_for_the_database() {
+    let mut world = empty();
+    world.disk.files = 0;
+    world.disk.files_free = 0;
+    world.disk.avail_bytes = 4 << 20;
+    world.add("a", 50);
+    let (host, report, _) = run(world, policy(30), BTreeMap::new());
+    assert_eq!((report.end, host.acts), (End::Reached, vec!["delete"]));
+}
+
+#[test]
+fn no_generation_is_given_up_when_there_is_no_time_left_to_delete_what_it_kept() {
+    let mut world = empty();
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    let late = BTreeMap::from([(1, Fault::Late)]);
+    let (host, report, _) = run(world, policy(30), late);
+    assert_eq!(report.end, End::Short("deadline"));
+    assert!(!host.acts.contains(&"remove_generation"), "{:?}", host.acts);
+}
