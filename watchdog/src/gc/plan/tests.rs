@@ -5,6 +5,7 @@
 //! Promise 2: "It frees what it promised or says why not; it never starts a collection that
 //! cannot help."
 
+mod choice;
 mod refusals;
 
 use std::collections::BTreeSet;

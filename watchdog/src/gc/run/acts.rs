@@ -51,7 +51,11 @@ impl Run<'_> {
     pub(super) fn delete_dead(&mut self, plan: &Plan) -> Option<Ended> {
         let before = self.host.file_system();
         let mut free = before.as_ref().map_or(Space::NONE, Space::free);
-        let (mut gained, mut failed) = (plan.dead.frees == Space::NONE, false);
+        // What weighs nothing brings nothing, and not every file system counts inodes.
+        let counts_inodes = before.is_ok_and(|file_system| file_system.files > 0);
+        let frees = plan.dead.frees;
+        let mut gained = frees.bytes == 0 && !(counts_inodes && frees.files > 0);
+        let mut failed = false;
         let mut batch: Vec<&Group> = Vec::new();
         let mut groups = plan.dead.groups.iter().peekable();
         while let Some(group) = groups.next() {

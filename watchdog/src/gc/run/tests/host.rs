@@ -27,6 +27,8 @@ pub(crate) enum Fault {
     Fails,
     /// What is deleted frees nothing: a snapshot holds it.
     FreesNothing,
+    /// A generation stays; anything else works.
+    Unremovable,
     /// Somebody else takes so many bytes and inodes.
     Fills(Space),
     /// A path is taken into use, and only Nix knows.
@@ -86,7 +88,7 @@ impl FakeHost {
                 .map(|name| (*name).clone())
         };
         match fault {
-            Fault::Fails | Fault::FreesNothing => return Some(fault),
+            Fault::Fails | Fault::FreesNothing | Fault::Unremovable => return Some(fault),
             Fault::Fills(space) => {
                 let disk = &mut self.world.disk;
                 disk.avail_bytes = disk.avail_bytes.saturating_sub(space.bytes);
@@ -192,7 +194,7 @@ impl Host for FakeHost {
         );
         let removable = self.world.removable(self.policy.keep_generations);
         assert!(removable.contains(&handle), "{handle:?} must stay");
-        if let Some(Fault::Fails) = self.call() {
+        if let Some(Fault::Fails | Fault::Unremovable) = self.call() {
             return Err(error("give up"));
         }
         let profile = self

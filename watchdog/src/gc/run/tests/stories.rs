@@ -30,6 +30,41 @@ fn a_path_that_nix_does_not_give_up_does_not_keep_the_others_from_going() {
 }
 
 #[test]
+fn which_path_of_a_batch_nix_does_not_give_up_is_found_out() {
+    let mut world = empty();
+    for (word, blocks) in [("a", 10), ("b", 20), ("c", 20), ("d", 9)] {
+        world.add(word, blocks);
+    }
+    world.hidden.insert(named("a"));
+    let (host, report, _) = run(world, policy(45), BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert!(host.world.entries.contains_key(&named("a")));
+}
+
+#[test]
+fn dead_paths_that_weigh_nothing_do_not_keep_the_next_rung_from_being_tried() {
+    let mut world = empty();
+    world.disk.files = 0;
+    world.disk.avail_bytes = 4 << 20;
+    world.add("a", 0);
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    let (_, report, _) = run(world, policy(30), BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+}
+
+#[test]
+fn a_generation_that_cannot_be_given_up_ends_it() {
+    let mut world = empty();
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    let denied = (1..100).map(|call| (call, Fault::Unremovable)).collect();
+    let (host, report, _) = run(world, policy(30), denied);
+    assert_eq!(report.end, End::Short("nothing_left"));
+    assert_eq!(host.acts, ["drop_ballast", "remove_generation"]);
+}
+
+#[test]
 fn no_generation_is_given_up_where_deleting_frees_nothing() {
     let mut world = empty();
     world.add("a", 10);

@@ -1,0 +1,71 @@
+//! Single choices between generations.
+
+use super::{Policy, Space, World, arbitrary::named, plan_for};
+use crate::gc::model::{BLOCK, arbitrary::empty, files::Files};
+
+/// Six generations of 10 blocks each; the last one is current.
+fn six() -> World {
+    let mut world = empty();
+    for number in 1..=6 {
+        world.add_generation("system", number, 10);
+    }
+    world
+}
+
+/// The generations given up for so many blocks when the newest two stay, and blocks promised.
+fn given_up(world: &World, blocks: u64) -> (Vec<u64>, u64) {
+    let files = Files::of(world);
+    let policy = Policy {
+        keep_generations: 2,
+        ..Policy::default()
+    };
+    let need = Space {
+        bytes: blocks * BLOCK,
+        files: 0,
+    };
+    let plan = plan_for(&files.facts(), &policy, need, files.scales()).unwrap();
+    let numbers = plan.victims.iter().map(|victim| victim.id.number);
+    (numbers.collect(), plan.promised.bytes / BLOCK)
+}
+
+#[test]
+fn the_oldest_go_and_no_more_than_it_takes() {
+    assert_eq!(given_up(&six(), 11), (vec![1, 2], 20));
+    assert_eq!(given_up(&six(), 100), (vec![1, 2, 3, 4], 40));
+}
+
+#[test]
+fn each_system_that_is_in_use_or_known_good_stays() {
+    type Mark = fn(&mut World, String);
+    let marks: [(&str, Mark); 5] = [
+        ("booted", |world, name| world.booted = Some(name)),
+        ("running", |world, name| world.running = Some(name)),
+        ("boot default", |world, name| {
+            world.boot_default = Some(name)
+        }),
+        ("known good", |world, name| world.good.extend([name])),
+        ("current", |world, _| world.profiles[0].current = Some(1)),
+    ];
+    for (what, mark) in marks {
+        let mut world = six();
+        mark(&mut world, named("system1"));
+        assert_eq!(given_up(&world, 100), (vec![2, 3, 4], 30), "{what}");
+    }
+}
+
+#[test]
+fn a_generation_whose_system_another_root_keeps_is_not_given_up_in_vain() {
+    let mut world = six();
+    world.roots.insert(named("system1"));
+    assert_eq!(given_up(&world, 15), (vec![2, 3], 20));
+}
+
+#[test]
+fn what_a_path_keeps_that_cannot_be_measured_is_not_promised() {
+    let mut world = six();
+    let mut reader = world.entries[&named("system1")].clone();
+    reader.references.insert(named("system1"));
+    reader.readable = false;
+    world.entries.insert(named("reader"), reader);
+    assert_eq!(given_up(&world, 15), (vec![1, 2, 3], 20));
+}
