@@ -58,7 +58,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     /// The host to read.
     pub(crate) fn layout(&self) -> Layout {
-        let layout = Layout::new(&self.root);
+        let layout = Layout::at(&self.root);
         match &self.proc_dir {
             Some(proc_dir) => layout.with_proc(proc_dir),
             None => layout,

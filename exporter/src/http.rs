@@ -45,8 +45,8 @@ struct Limits {
 
 const LIMITS: Limits = Limits {
     head: 16 << 10,
-    head_timeout: Duration::from_secs(10),
-    connections: 64,
+    head_timeout: Duration::from_secs(5),
+    connections: 512,
     // As many as node_exporter's --web.max-requests.
     in_flight: 40,
     connection_deadline: Duration::from_secs(300),

@@ -5,7 +5,7 @@
 //! for is the string `NaN`, `+Inf` or `-Inf`.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, OpenOptions, Permissions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -84,8 +84,20 @@ impl StateFile {
             source,
         };
         let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text))
+        // A FIFO in its place must not hold up the collection.
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(nix::libc::O_NONBLOCK)
+            .open(path)
+            .map_err(io_error)?;
+        if !file.metadata().map_err(io_error)?.is_file() {
+            return Err(StateFileError::Malformed {
+                path: path.to_owned(),
+                cause: "it is not a file".to_owned(),
+            });
+        }
+        file.take(MAX_BYTES + 1)
+            .read_to_end(&mut text)
             .map_err(io_error)?;
         let state = if u64::try_from(text.len()).is_ok_and(|len| len <= MAX_BYTES) {
             wire::parse(&text)

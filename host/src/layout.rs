@@ -26,6 +26,13 @@ impl Layout {
         }
     }
 
+    /// The host seen from `root` as an operator names it: relative, or through a link. Nix takes
+    /// a store's root only as an absolute path without links. A root that is not there is kept as
+    /// it is, for the message.
+    pub fn at(root: &Path) -> Self {
+        Self::new(root.canonicalize().unwrap_or_else(|_| root.to_owned()))
+    }
+
     /// The same host with another process file system, for fixture trees.
     #[must_use]
     pub fn with_proc(mut self, proc_dir: impl Into<PathBuf>) -> Self {
@@ -105,6 +112,18 @@ mod tests {
         assert_eq!(
             Layout::new("/").inside("/nix/store"),
             Path::new("/nix/store")
+        );
+    }
+
+    #[test]
+    fn a_root_through_a_link_is_the_directory_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        std::os::unix::fs::symlink(&root, root.join("link")).unwrap();
+        assert_eq!(Layout::at(&root.join("link/.")).root(), root);
+        assert_eq!(
+            Layout::at(Path::new("/nowhere")).root(),
+            Path::new("/nowhere")
         );
     }
 }

@@ -61,6 +61,10 @@ pub enum ConfigError {
     },
 }
 
+/// Nix makes its own reserve of 8 MiB anew at each start (`gc-reserved-space`), before anything
+/// else; what is left after that is what its database can use.
+const MIN_BALLAST: u64 = 16 << 20;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Fragment {
@@ -222,6 +226,21 @@ impl Settings {
         }
         if self.gc.keep_generations == 0 {
             return Err("`gc.keep_generations` must be at least 1".to_owned());
+        }
+        let ballast = self.gc.ballast.0;
+        if ballast > 0 && ballast < MIN_BALLAST {
+            return Err(
+                "`gc.ballast` must be at least 16MiB, or \"0B\" for none: Nix takes 8MiB \
+                        for itself when it starts"
+                    .to_owned(),
+            );
+        }
+        if self.rollback.soak < self.interval {
+            return Err(
+                "`rollback.soak` must be at least `watchdog.interval`: what was seen \
+                        healthy once is not known good"
+                    .to_owned(),
+            );
         }
         if self.rollback.verify_soak >= self.rollback.verify_window {
             return Err(

@@ -1,8 +1,8 @@
 //! The journal: one JSON object a line, appended and never rewritten.
 //!
 //! It never blocks a remedy. A line that cannot be written (the disk is full: that is when it
-//! matters) waits in memory and is written with the next one; each record is also a log event, so
-//! that nothing is lost even then.
+//! matters) waits on tmpfs and is written with the next one; each record is also a log event, so
+//! that nothing is lost even without either.
 
 use std::{
     collections::VecDeque,
@@ -23,16 +23,31 @@ const WAITING: usize = 10_000;
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
+    /// Where lines wait that the file does not take.
+    spill: PathBuf,
     waiting: VecDeque<String>,
     failing: bool,
 }
 
 impl Journal {
-    /// The journal of a state directory. Nothing is created before the first record.
-    pub fn at(state_dir: &Path) -> Self {
+    /// The journal of a state directory, with a directory on tmpfs for lines that it does not
+    /// take. Lines that still wait there are written first. Nothing is created before the first
+    /// record.
+    pub fn at(state_dir: &Path, run_dir: &Path) -> Self {
+        let spill = path_in(run_dir);
+        let waiting = match fs::read_to_string(&spill) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!(path = %spill.display(), %error, "lines that wait for the journal cannot be read");
+                }
+                VecDeque::new()
+            }
+        };
         Self {
             path: path_in(state_dir),
-            waiting: VecDeque::new(),
+            spill,
+            waiting,
             failing: false,
         }
     }
@@ -50,6 +65,8 @@ impl Journal {
         match append(&self.path, &self.waiting) {
             Ok(()) => {
                 self.waiting.clear();
+                // If it stays, its lines are in the journal twice; better than not at all.
+                let _ = fs::remove_file(&self.spill);
                 if self.failing {
                     info!(path = %self.path.display(), "the journal can be written again");
                 }
@@ -57,9 +74,19 @@ impl Journal {
             }
             Err(error) => {
                 if !self.failing {
-                    warn!(path = %self.path.display(), %error, "the journal cannot be written; lines wait in memory");
+                    warn!(path = %self.path.display(), %error, "the journal cannot be written; lines wait on tmpfs");
                 }
                 self.failing = true;
+                let lines: String = self
+                    .waiting
+                    .iter()
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                if let Some(directory) = self.spill.parent() {
+                    // Without tmpfs, too, they wait in memory alone.
+                    let _ = fs::create_dir_all(directory);
+                }
+                let _ = fs::write(&self.spill, lines);
             }
         }
     }

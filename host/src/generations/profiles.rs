@@ -42,7 +42,10 @@ impl Profiles {
         };
         let shared = layout.profiles();
         let entries = fs::read_dir(&shared).map_err(|e| {
-            let cure = "is this the root of a host with Nix? see --root";
+            let cure = match e.kind() {
+                io::ErrorKind::PermissionDenied => CURE,
+                _ => "is this the root of a host with Nix? see --root",
+            };
             FactError::io(ATTEMPT, &shared, &e, cure)
         })?;
         found.walk(layout, Path::new(""), &shared, entries);

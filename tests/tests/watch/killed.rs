@@ -43,7 +43,7 @@ fn killed_around_the_first_call_of_nix_it_heals_when_started_again() {
         let text = format!(
             "[watchdog]\ninterval = '1s'\nnix_bin = {bin:?}\n\
              [gc]\nmode = 'act'\ntrigger = '12%'\ntarget = '25%'\nkeep_generations = 2\n\
-             ballast = '8MiB'\ncooldown = '1s'\n"
+             ballast = '16MiB'\ncooldown = '1s'\n"
         );
         host.configure(SPACE_LOW, &text);
         let mut watchdog = host.watch();

@@ -70,7 +70,6 @@ fn each_reason_against_acting_is_in_the_journal_and_in_a_metric() {
     watchdog.signal(Signal::SIGHUP);
     let _ = watchdog.logged("configuration and rules read again");
     refused(&host, "not_needed", 0);
-    refused(&host, "cooldown", 0);
 
     let hold = host.root().join("var/lib/snowguard/hold");
     fs::write(&hold, "").unwrap();
@@ -84,6 +83,8 @@ fn each_reason_against_acting_is_in_the_journal_and_in_a_metric() {
         cannot.message.contains("1 by permanent roots"),
         "{cannot:?}"
     );
+
+    refused(&host, "cooldown", since);
 
     let collecting = Flock::lock(gc_lock.unwrap(), FlockArg::LockExclusive).unwrap();
     let since = host.journal().len();
@@ -109,4 +110,25 @@ fn each_reason_against_acting_is_in_the_journal_and_in_a_metric() {
     // Refused all along: nothing was ever touched.
     assert!(host.store.is_valid(&path));
     assert!(host.journal().iter().all(|record| record.step != Step::Act));
+}
+
+#[test]
+fn an_alert_that_needs_nothing_keeps_none_from_being_healed_when_it_does() {
+    let host = Host::new(&lab::nix("bookworm"), 64);
+    host.store.add("dead", 24 << 10);
+    let limits = LIMITS.replace("'2s'", "'1h'");
+    host.configure(
+        ALWAYS,
+        &format!("[gc]\nmode = 'act'\nballast = '0B'\n{limits}"),
+    );
+    let _watchdog = host.watch();
+    refused(&host, "not_needed", 0);
+    host.fill_but(2048);
+    until_or(
+        || format!("not healed:\n{}", tail(&host.beside("watch.log"))),
+        || {
+            let journal = host.journal();
+            journal.into_iter().find(|record| record.step == Step::Done)
+        },
+    );
 }

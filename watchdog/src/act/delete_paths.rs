@@ -144,7 +144,20 @@ fn tail_of(stderr: Option<impl Read>) -> String {
             said.drain(..surplus);
         }
     }
-    String::from_utf8_lossy(&said).trim().to_owned()
+    plain(&String::from_utf8_lossy(&said))
+}
+
+/// Without the colours that Nix paints its last words with, whatever it writes to.
+fn plain(said: &str) -> String {
+    let mut parts = said.split('\u{1b}');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|c: char| c.is_ascii_alphabetic())
+            .map_or(part.len(), |at| at + 1);
+        out.push_str(&part[end..]);
+    }
+    out.trim().to_owned()
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ pub(super) enum Command {
     /// Tell what was decided and done, incident by incident.
     History(History),
     /// Check the configuration and the rule files.
-    CheckConfig,
+    CheckConfig(Facts),
     /// Let a latched remedy begin anew, after you have looked at what it failed on.
     Release(Release),
 }
@@ -138,7 +138,7 @@ pub(super) struct Release {
 impl Arguments {
     /// The host to look at.
     pub(super) fn layout(&self) -> Layout {
-        let layout = Layout::new(&self.root);
+        let layout = Layout::at(&self.root);
         match &self.proc_dir {
             Some(proc_dir) => layout.with_proc(proc_dir),
             None => layout,

@@ -1,6 +1,8 @@
 //! `snowguard check-config`: what the watchdog would run with, or why it would not.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Serialize;
 
 use snowguard_exporter::{
     config::{DEFAULT_PATH, Source},
@@ -10,9 +12,17 @@ use snowguard_host::store::FileSystem;
 use snowguard_rules::RuleSet;
 use snowguard_watchdog::{config::Settings, watch};
 
-use super::{Host, failure::Failure, page::Page, table::Table, text};
+use super::{Host, arguments::Facts, failure::Failure, page::Page, table::Table, text};
 
-pub(super) fn run(host: &Host, page: &mut Page<'_>) -> Result<(), Failure> {
+#[derive(Serialize)]
+struct Report {
+    /// The file; `None` if there is none and everything has its default.
+    file: Option<String>,
+    /// Every setting in force, as the file would write it.
+    settings: BTreeMap<String, String>,
+}
+
+pub(super) fn run(host: &Host, asked: &Facts, page: &mut Page<'_>) -> Result<(), Failure> {
     let settings = host.settings()?;
     let rules = watch::load_rules(&host.layout, &settings)?;
     // Bytes against a share of the disk: only the host can tell which is more.
@@ -28,12 +38,25 @@ pub(super) fn run(host: &Host, page: &mut Page<'_>) -> Result<(), Failure> {
             )));
         }
     }
+    let summary = summary(&settings, &rules);
+    if asked.json {
+        return page.json(&Report {
+            file: match &host.source {
+                Source::Named(path) => Some(text::lossless(path)),
+                Source::Default if Path::new(DEFAULT_PATH).exists() => {
+                    Some(DEFAULT_PATH.to_owned())
+                }
+                Source::Default => None,
+            },
+            settings: summary.pairs(),
+        });
+    }
     page.heading(&match &host.source {
         Source::Named(path) => format!("OK: {}", text::path(path)),
         Source::Default if Path::new(DEFAULT_PATH).exists() => format!("OK: {DEFAULT_PATH}"),
         Source::Default => format!("OK: there is no {DEFAULT_PATH}, everything has its default"),
     })?;
-    page.table(&summary(&settings, &rules), 2)
+    page.table(&summary, 2)
 }
 
 fn summary(settings: &Settings, rules: &RuleSet) -> Table {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use snowguard_watchdog::{
     journal,
     record::{Record, Step},
+    watch::RUN_DIR,
 };
 
 use super::{Host, arguments, failure::Failure, page::Page, say, table::Table, text};
@@ -20,12 +21,19 @@ impl Journal {
     pub(super) fn read(host: &Host) -> Result<Self, Failure> {
         let state_dir = host.settings()?.state_dir;
         let path = journal::path_in(&host.layout.inside(state_dir));
-        let (records, unreadable) = journal::read(&path).map_err(|source| Failure::Io {
-            attempt: "read the journal",
-            path: path.clone(),
-            source,
-            cure: "run as root, or see `watchdog.state_dir` in the configuration",
-        })?;
+        let read = |path: &PathBuf| {
+            journal::read(path).map_err(|source| Failure::Io {
+                attempt: "read the journal",
+                path: path.clone(),
+                source,
+                cure: "run as root, or see `watchdog.state_dir` in the configuration",
+            })
+        };
+        let (mut records, mut unreadable) = read(&path)?;
+        // Lines that a full disk has not taken yet.
+        let (waiting, torn) = read(&journal::path_in(&host.layout.inside(RUN_DIR)))?;
+        records.extend(waiting);
+        unreadable += torn;
         if unreadable > 0 {
             let lines = text::number(unreadable, "line", "lines");
             say(&format!(

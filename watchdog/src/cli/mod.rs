@@ -74,8 +74,8 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
         layout: arguments.layout(),
         source: arguments.source(),
     };
-    if let Command::CheckConfig = arguments.command {
-        return check_config::run(&host, page);
+    if let Command::CheckConfig(asked) = &arguments.command {
+        return check_config::run(&host, asked, page);
     }
     look_at_root(&host.layout)?;
     match &arguments.command {
@@ -90,7 +90,7 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
             what: Planned::Gc(asked),
         } => plan::run(&host, asked, page),
         Command::History(asked) => history::run(&host, asked, page),
-        Command::CheckConfig => check_config::run(&host, page),
+        Command::CheckConfig(asked) => check_config::run(&host, asked, page),
         Command::Release(asked) => release::run(&host, asked, page),
     }
 }

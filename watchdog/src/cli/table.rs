@@ -1,5 +1,7 @@
 //! Columns that stand under each other.
 
+use std::collections::BTreeMap;
+
 use super::text;
 
 /// A table, with or without headings. Its cells are made printable, whatever they are.
@@ -35,6 +37,12 @@ impl Table {
     /// Adds a row of a name and what it is.
     pub(super) fn pair(&mut self, name: &str, what: impl Into<String>) {
         self.row([name.to_owned(), what.into()]);
+    }
+
+    /// The rows of a name and what it is.
+    pub(super) fn pairs(&self) -> BTreeMap<String, String> {
+        let pair = |row: &Vec<String>| Some((row.first()?.clone(), row.get(1)?.clone()));
+        self.rows.iter().filter_map(pair).collect()
     }
 
     /// The line of the headings, if there are any, and the lines of the rows.

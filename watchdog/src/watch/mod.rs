@@ -57,7 +57,7 @@ pub enum WatchError {
         path: PathBuf,
     },
     /// The operating system refuses something that the daemon cannot do without.
-    #[error("cannot {attempt}: {path:?}: {source}")]
+    #[error("cannot {attempt}: {path:?}: {source}; the watchdog runs as root")]
     Io {
         /// What was attempted.
         attempt: &'static str,

@@ -44,10 +44,11 @@ pub(super) struct Remedies {
     machine_kept: Keep,
     ballast: Ballast,
     nix_store: PathBuf,
-    /// When the gc remedy may look again, by incident, and why it may not before.
-    resting: Option<Rest>,
-    /// The last refusal recorded for an incident: the same one is not recorded each tick.
-    refused: HashMap<String, Reason>,
+    /// By alert, when the gc remedy may plan for it again.
+    resting: HashMap<String, Rest>,
+    /// The incidents that go on, and the last refusal of each that was recorded: the same one is
+    /// not recorded each tick.
+    told: HashMap<String, Option<Reason>>,
 }
 
 struct Rest {
@@ -69,13 +70,13 @@ impl Remedies {
             }
         };
         Ok(Self {
-            journal: Journal::at(&state_dir),
+            journal: Journal::at(&state_dir, &layout.inside(RUN_DIR)),
             machine,
             machine_kept,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             nix_store: able_to_act(layout, settings)?,
-            resting: None,
-            refused: HashMap::new(),
+            resting: HashMap::new(),
+            told: HashMap::new(),
             layout: layout.clone(),
             settings: settings.clone(),
         })
@@ -84,6 +85,8 @@ impl Remedies {
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), WatchError> {
         self.nix_store = able_to_act(&self.layout, settings)?;
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
+        // Other limits may help where those before did not.
+        self.resting.clear();
         self.settings = settings.clone();
         Ok(())
     }
@@ -112,13 +115,12 @@ impl Remedies {
         counters: &mut Counters,
     ) {
         self.journal.flush();
-        let mut gc = firing
-            .iter()
-            .filter(|alert| alert.remedy == Some(Asked::Gc));
-        match gc.next() {
-            Some(alert) => self.gc(alert, now_ms, counters),
-            None => self.keep_ballast(),
+        let asks = |alert: &&Alert| alert.remedy == Some(Asked::Gc);
+        let gc: Vec<&Alert> = firing.iter().filter(asks).collect();
+        if gc.is_empty() {
+            self.keep_ballast();
         }
+        self.gc(&gc, now_ms, counters);
         self.rollback(firing, probes, now_ms, counters);
     }
 

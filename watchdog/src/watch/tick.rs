@@ -22,7 +22,7 @@ use super::{
 use crate::{
     clock,
     config::Settings,
-    keep::Keep,
+    keep::{Keep, KeepError},
     probe::{ProbeResult, Prober},
     record::Remedy,
     rollback,
@@ -52,7 +52,14 @@ impl Watch {
         let rules = load_rules(&layout, &settings)?;
         let (state_dir, run_dir) = (layout.inside(&settings.state_dir), layout.inside(RUN_DIR));
         let mut alert_memory = Keep::new("alerts", &state_dir, &run_dir);
-        let remembered: Option<AlertMemory> = alert_memory.load()?;
+        let remembered: Option<AlertMemory> = match alert_memory.load() {
+            // Alerts that begin anew come later, which is no reason not to watch.
+            Err(error @ KeepError::Malformed { .. }) => {
+                warn!(%error, "the alerts begin anew");
+                None
+            }
+            other => other?,
+        };
         let remedies = Remedies::begin(&layout, &settings)?;
         let alert_names = names(&rules);
         let mut watch = Self {

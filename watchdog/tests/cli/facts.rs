@@ -182,3 +182,11 @@ fn a_reader_that_has_enough_is_no_failure() {
     let ran = command.stdout(Stdio::from(writer)).output().unwrap();
     Ran::of(ran).clean();
 }
+
+#[test]
+fn the_settings_in_force_are_told_as_json_too() {
+    let (host, _) = nixos();
+    let told = host.run(&["check-config", "--json"]).json();
+    assert_eq!(told["settings"]["gc.mode"], "observe");
+    assert_eq!(told["settings"]["gc.keep_generations"], "5");
+}

@@ -57,7 +57,8 @@ impl WatchdogView {
         let Some(last_tick) = &self.last_tick else {
             let path = state_file::PATH;
             return vec![format!(
-                "the watchdog does not run: there is no {path}; start it with `snowguard watch`"
+                "the watchdog does not run: there is no {path}; start it with `snowguard watch`, or, if it \
+                 does run, see in its log why it cannot write there"
             )];
         };
         let mut lines = vec![if self.runs {

@@ -27,42 +27,32 @@ use crate::{
 const DELETE_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Remedies {
-    pub(super) fn gc(&mut self, alert: &Alert, now_ms: i64, counters: &mut Counters) {
-        let policy = self.settings.gc.clone();
-        let incident = format!("gc-{}-{}", alert.rule.name, alert.active_at_ms);
-        if let Some(refusal) = self.standing_refusal(policy.mode, now_ms) {
-            let known = self.refused.get(&incident) == Some(&refusal.reason);
-            if !known {
-                let step = Step::Refused;
-                let reason = refusal.reason.name();
-                self.record(
-                    counters,
-                    now_ms,
-                    &incident,
-                    step,
-                    reason,
-                    refusal.detail,
-                    json!(null),
-                );
-                self.refused.insert(incident, refusal.reason);
+    /// Looks at the firing alerts that ask for a collection, and carries out the first that
+    /// nothing stands against.
+    pub(super) fn gc(&mut self, alerts: &[&Alert], now_ms: i64, counters: &mut Counters) {
+        let incidents: Vec<String> = alerts.iter().map(|alert| incident_of(alert)).collect();
+        self.told.retain(|incident, _| incidents.contains(incident));
+        for (alert, incident) in alerts.iter().zip(&incidents) {
+            match self.standing_refusal(alert, now_ms) {
+                Some(refusal) => self.tell_refusal(counters, now_ms, incident, refusal),
+                None => return self.collect(alert, incident, now_ms, counters),
             }
-            return;
         }
-        let trip = format!(
-            "{} has held since {} and asks for garbage collection",
-            alert.rule.name,
-            time(alert.active_at_ms)
-        );
-        let facts = json!({"alert": alert.rule.name, "value": alert.value});
-        self.record(
-            counters,
-            now_ms,
-            &incident,
-            Step::Trip,
-            "alert",
-            trip,
-            facts,
-        );
+    }
+
+    fn collect(&mut self, alert: &Alert, incident: &str, now_ms: i64, counters: &mut Counters) {
+        let policy = self.settings.gc.clone();
+        let told = self.told.get(incident).copied();
+        if told.is_none() {
+            let message = format!(
+                "{} has held since {} and asks for garbage collection",
+                alert.rule.name,
+                time(alert.active_at_ms)
+            );
+            let facts = json!({"alert": alert.rule.name, "value": alert.value});
+            let record = self.line(now_ms, incident, Step::Trip, "alert", message, facts);
+            self.tell(counters, record);
+        }
         let mut host = gc::host::RealHost {
             layout: self.layout.clone(),
             good: self.good(),
@@ -81,28 +71,47 @@ impl Remedies {
             counters,
             inner: &mut self.journal,
         };
-        let report = gc::run::collect(&mut host, &policy, &incident, &mut recorder);
+        let mut recorder = NotAgain {
+            told: told.flatten(),
+            inner: &mut recorder,
+        };
+        let report = gc::run::collect(&mut host, &policy, incident, &mut recorder);
         if report.promised != Space::NONE {
             counters.promised = report.promised;
         }
         counters.freed = counters.freed.plus(report.freed);
-        match report.end {
-            End::Short(_) => counters.run(Remedy::Gc, "failed"),
-            End::Observed => counters.run(Remedy::Gc, "observed"),
+        let refused = match &report.end {
+            End::Short(_) => {
+                counters.run(Remedy::Gc, "failed");
+                None
+            }
+            End::Observed => {
+                counters.run(Remedy::Gc, "observed");
+                None
+            }
             // The journal's `done` is counted where it is recorded; a refusal by its reason.
-            End::Reached | End::Refused(_) => {}
+            End::Reached => None,
+            End::Refused(refusal) => Some(refusal.reason),
+        };
+        self.told.insert(incident.to_owned(), refused);
+        // A collection that reached its target has no reason to wait: the alert has its own. What
+        // passes by itself (another collection, a file that could not be read) is looked at again
+        // in the next tick. What cannot help now, or did not, would not a moment later either.
+        let rests = match refused {
+            None => report.end != End::Reached,
+            Some(reason) => reason == Reason::CannotHelp,
+        };
+        if rests {
+            let cooldown = i64::try_from(policy.cooldown.as_millis()).unwrap_or(i64::MAX);
+            let until_ms = now_ms.saturating_add(cooldown);
+            self.resting
+                .insert(alert.rule.name.clone(), Rest { until_ms });
         }
-        let cooldown = i64::try_from(policy.cooldown.as_millis()).unwrap_or(i64::MAX);
-        // A collection that reached its target has no reason to wait: the alert has its own.
-        self.resting = (report.end != End::Reached).then(|| Rest {
-            until_ms: now_ms.saturating_add(cooldown),
-        });
-        self.refused.retain(|other, _| *other == incident);
     }
 
     /// Why nothing is even planned.
-    fn standing_refusal(&self, mode: Mode, now_ms: i64) -> Option<Refusal> {
-        if mode == Mode::Off {
+    fn standing_refusal(&self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
+        if self.settings.gc.mode == Mode::Off {
             let detail = "the remedy is off; set `gc.mode` to observe or act".to_owned();
             return Some(Refusal {
                 reason: Reason::Off,
@@ -119,18 +128,39 @@ impl Remedies {
                 detail,
             });
         }
-        let rest = self
-            .resting
-            .as_ref()
-            .filter(|rest| now_ms < rest.until_ms)?;
-        let detail = format!(
-            "the last try did not help; the next is at {}",
-            time(rest.until_ms)
-        );
-        Some(Refusal {
+        let rest = self.resting.get(&alert.rule.name)?;
+        (now_ms < rest.until_ms).then(|| Refusal {
             reason: Reason::Cooldown,
-            detail,
+            detail: format!(
+                "what was planned last for {} did not bring it to an end; the next look is at {}",
+                alert.rule.name,
+                time(rest.until_ms)
+            ),
         })
+    }
+
+    /// Records a refusal, once for as long as it stays the same.
+    fn tell_refusal(
+        &mut self,
+        counters: &mut Counters,
+        now_ms: i64,
+        incident: &str,
+        refusal: Refusal,
+    ) {
+        let reason = refusal.reason;
+        if self.told.insert(incident.to_owned(), Some(reason)) == Some(Some(reason)) {
+            return;
+        }
+        let step = Step::Refused;
+        let record = self.line(
+            now_ms,
+            incident,
+            step,
+            reason.name(),
+            refusal.detail,
+            json!(null),
+        );
+        self.tell(counters, record);
     }
 
     /// Systems that are known good: the last one, and the one before, which is what a rollback
@@ -160,22 +190,16 @@ impl Remedies {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
-    fn record(
-        &mut self,
-        counters: &mut Counters,
+    fn line(
+        &self,
         at_ms: i64,
         incident: &str,
         step: Step,
         reason: &str,
         message: String,
         facts: serde_json::Value,
-    ) {
-        Counting {
-            counters,
-            inner: &mut self.journal,
-        }
-        .record(Record {
+    ) -> Record {
+        Record {
             at_ms,
             incident: incident.to_owned(),
             remedy: Remedy::Gc,
@@ -184,8 +208,35 @@ impl Remedies {
             reason: reason.to_owned(),
             message,
             facts,
-        });
+        }
     }
+
+    fn tell(&mut self, counters: &mut Counters, record: Record) {
+        let inner = &mut self.journal;
+        Counting { counters, inner }.record(record);
+    }
+}
+
+/// Passes on everything but a refusal for the reason that was told already.
+struct NotAgain<'a> {
+    told: Option<Reason>,
+    inner: &'a mut dyn Recorder,
+}
+
+impl Recorder for NotAgain<'_> {
+    fn record(&mut self, record: Record) {
+        let again = record.step == Step::Refused
+            && self
+                .told
+                .is_some_and(|reason| reason.name() == record.reason);
+        if !again {
+            self.inner.record(record);
+        }
+    }
+}
+
+fn incident_of(alert: &Alert) -> String {
+    format!("gc-{}-{}", alert.rule.name, alert.active_at_ms)
 }
 
 fn time(at_ms: i64) -> String {
