@@ -43,6 +43,10 @@ pub(super) struct Remedies {
     machine: Machine,
     machine_kept: Keep,
     ballast: Ballast,
+    /// The incident of a collection that was begun and not ended: by a kill, if it is there at
+    /// the start.
+    begun: Option<String>,
+    begun_kept: Keep,
     nix_store: PathBuf,
     /// By alert, when the gc remedy may plan for it again.
     resting: HashMap<String, Rest>,
@@ -69,7 +73,10 @@ impl Remedies {
                 })?
             }
         };
+        let mut begun_kept = Keep::new("collection", &state_dir, &layout.inside(RUN_DIR));
         Ok(Self {
+            begun: begun_kept.load::<Option<String>>()?.flatten(),
+            begun_kept,
             journal: Journal::at(&state_dir, &layout.inside(RUN_DIR)),
             machine,
             machine_kept,
@@ -117,6 +124,7 @@ impl Remedies {
         self.journal.flush();
         let asks = |alert: &&Alert| alert.remedy == Some(Asked::Gc);
         let gc: Vec<&Alert> = firing.iter().filter(asks).collect();
+        self.resume(now_ms, counters);
         if gc.is_empty() {
             self.keep_ballast();
         }

@@ -18,8 +18,9 @@ use crate::{
         self,
         plan::{Reason, Refusal},
         policy::Space,
-        run::End,
+        run::{End, Report},
     },
+    keep::Keep,
     record::{Mode, Record, Recorder, Remedy, Step},
 };
 
@@ -53,29 +54,7 @@ impl Remedies {
             let record = self.line(now_ms, incident, Step::Trip, "alert", message, facts);
             self.tell(counters, record);
         }
-        let mut host = gc::host::RealHost {
-            layout: self.layout.clone(),
-            good: self.good(),
-            delete: DeletePaths {
-                layout: self.layout.clone(),
-                program: self.nix_store.clone(),
-                deadline: DELETE_DEADLINE,
-            },
-            generations: RemoveGeneration {
-                lock_deadline: PROFILE_LOCK,
-            },
-            ballast: self.ballast.clone(),
-            begun: Instant::now(),
-        };
-        let mut recorder = Counting {
-            counters,
-            inner: &mut self.journal,
-        };
-        let mut recorder = NotAgain {
-            told: told.flatten(),
-            inner: &mut recorder,
-        };
-        let report = gc::run::collect(&mut host, &policy, incident, &mut recorder);
+        let report = self.carry_out(incident, told.flatten(), counters);
         if report.promised != Space::NONE {
             counters.promised = report.promised;
         }
@@ -107,6 +86,71 @@ impl Remedies {
             self.resting
                 .insert(alert.rule.name.clone(), Rest { until_ms });
         }
+    }
+
+    /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
+    /// have silenced the alert long before the target.
+    pub(super) fn resume(&mut self, now_ms: i64, counters: &mut Counters) {
+        let Some(incident) = self.begun.take() else {
+            return;
+        };
+        if let Err(error) = self.begun_kept.save(&None::<String>) {
+            warn!(%error, "the collection that a kill cut short would be gone on with once more");
+        }
+        if self.settings.gc.mode == Mode::Act {
+            let message = "the watchdog ended in mid-collection; it goes on".to_owned();
+            let record = self.line(
+                now_ms,
+                &incident,
+                Step::State,
+                "resumed",
+                message,
+                json!(null),
+            );
+            self.tell(counters, record);
+            let report = self.carry_out(&incident, None, counters);
+            counters.freed = counters.freed.plus(report.freed);
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        incident: &str,
+        told: Option<Reason>,
+        counters: &mut Counters,
+    ) -> Report {
+        let policy = self.settings.gc.clone();
+        let mut host = gc::host::RealHost {
+            layout: self.layout.clone(),
+            good: self.good(),
+            delete: DeletePaths {
+                layout: self.layout.clone(),
+                program: self.nix_store.clone(),
+                deadline: DELETE_DEADLINE,
+            },
+            generations: RemoveGeneration {
+                lock_deadline: PROFILE_LOCK,
+            },
+            ballast: self.ballast.clone(),
+            begun: Instant::now(),
+        };
+        let mut recorder = Counting {
+            counters,
+            inner: &mut self.journal,
+        };
+        let mut recorder = NotAgain {
+            told,
+            begun: false,
+            begun_kept: &mut self.begun_kept,
+            inner: &mut recorder,
+        };
+        let report = gc::run::collect(&mut host, &policy, incident, &mut recorder);
+        if recorder.begun
+            && let Err(error) = self.begun_kept.save(&None::<String>)
+        {
+            warn!(%error, "the collection would be gone on with after a restart");
+        }
+        report
     }
 
     /// Why nothing is even planned.
@@ -217,14 +261,24 @@ impl Remedies {
     }
 }
 
-/// Passes on everything but a refusal for the reason that was told already.
+/// Passes on everything but a refusal for the reason that was told already, and keeps on disk
+/// that a collection has begun, before its first act.
 struct NotAgain<'a> {
     told: Option<Reason>,
+    begun: bool,
+    begun_kept: &'a mut Keep,
     inner: &'a mut dyn Recorder,
 }
 
 impl Recorder for NotAgain<'_> {
     fn record(&mut self, record: Record) {
+        if record.step == Step::Plan && record.mode == Mode::Act && !self.begun {
+            // Not kept, it is only not gone on with after a kill.
+            if let Err(error) = self.begun_kept.save(&Some(&record.incident)) {
+                warn!(%error, "a kill in mid-collection would end it");
+            }
+            self.begun = true;
+        }
         let again = record.step == Step::Refused
             && self
                 .told
