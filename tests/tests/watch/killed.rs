@@ -69,3 +69,32 @@ fn killed_around_the_first_call_of_nix_it_heals_when_started_again() {
         host.published("snowguard_gc_ballast_ready", &[], 1.0);
     }
 }
+
+#[test]
+fn a_collection_that_a_kill_cut_short_is_not_gone_on_with_while_an_operator_holds() {
+    let nix = lab::nix("bookworm");
+    let host = Host::new(&nix, 100);
+    furnish(&host);
+    killing_nix(&host, &nix, KILLED[0].1);
+    let bin = host.beside("bin");
+    let text = format!(
+        "[watchdog]\ninterval = '1s'\nnix_bin = {bin:?}\n\
+         [gc]\nmode = 'act'\ntrigger = '12%'\ntarget = '25%'\nkeep_generations = 2\n\
+         ballast = '16MiB'\ncooldown = '1s'\n"
+    );
+    host.configure(SPACE_LOW, &text);
+    let mut watchdog = host.watch();
+    host.published("snowguard_gc_ballast_ready", &[], 1.0);
+    host.store.fill_bytes();
+    assert_eq!(watchdog.end().signal(), Some(9), "{}", watchdog.log());
+    std::fs::write(host.root().join("var/lib/snowguard/hold"), "").unwrap();
+    let _watchdog = host.watch();
+    let held = host.recorded(Step::Refused, "held");
+    assert!(held.message.contains("hold"), "{held:?}");
+    let journal = host.journal();
+    assert!(
+        journal
+            .iter()
+            .all(|record| record.reason != "resumed" && record.step != Step::Done)
+    );
+}

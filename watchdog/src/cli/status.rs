@@ -38,7 +38,7 @@ const LAST: usize = 5;
 #[derive(Debug, Serialize)]
 struct Report {
     latched: Vec<Latch>,
-    /// True if an operator holds all remedies by the file `hold` in the state directory.
+    /// True if an operator holds collections by the file `hold` in the state directory.
     held: Option<bool>,
     system: Option<SystemView>,
     store: Option<Summary>,
@@ -148,13 +148,13 @@ impl Look {
     }
 }
 
-/// Whether an operator holds the remedies. Whatever lies there, they put it there.
+/// Whether an operator holds collections. Whatever lies there, they put it there.
 fn is_there(hold: &Path) -> Result<bool, Failure> {
     match hold.symlink_metadata() {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(Failure::Io {
-            attempt: "look whether the remedies are held",
+            attempt: "look whether collections are held",
             path: hold.to_owned(),
             source,
             cure: "run as root",
@@ -167,7 +167,7 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
         page.heading(&latch.sentence())?;
     }
     if report.held == Some(true) {
-        page.heading("HELD by an operator: no remedy does anything")?;
+        page.heading("HELD by an operator: no collection is begun")?;
     }
     page.heading("System")?;
     let mut table = Table::plain();

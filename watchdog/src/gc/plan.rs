@@ -42,7 +42,7 @@ impl Plan {
 pub enum Reason {
     /// The remedy is switched off.
     Off,
-    /// An operator holds all remedies.
+    /// An operator holds collections.
     Held,
     /// The last collection ended only a moment ago.
     Cooldown,

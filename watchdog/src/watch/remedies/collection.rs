@@ -42,7 +42,6 @@ impl Remedies {
     }
 
     fn collect(&mut self, alert: &Alert, incident: &str, now_ms: i64, counters: &mut Counters) {
-        let policy = self.settings.gc.clone();
         let told = self.told.get(incident).copied();
         if told.is_none() {
             let message = format!(
@@ -55,22 +54,9 @@ impl Remedies {
             self.tell(counters, record);
         }
         let report = self.carry_out(incident, told.flatten(), counters);
-        if report.promised != Space::NONE {
-            counters.promised = report.promised;
-        }
-        counters.freed = counters.freed.plus(report.freed);
         let refused = match &report.end {
-            End::Short(_) => {
-                counters.run(Remedy::Gc, "failed");
-                None
-            }
-            End::Observed => {
-                counters.run(Remedy::Gc, "observed");
-                None
-            }
-            // The journal's `done` is counted where it is recorded; a refusal by its reason.
-            End::Reached => None,
             End::Refused(refusal) => Some(refusal.reason),
+            End::Reached | End::Observed | End::Short(_) => None,
         };
         self.told.insert(incident.to_owned(), refused);
         // A collection that reached its target has no reason to wait: the alert has its own. What
@@ -81,7 +67,7 @@ impl Remedies {
             Some(reason) => reason == Reason::CannotHelp,
         };
         if rests {
-            let cooldown = i64::try_from(policy.cooldown.as_millis()).unwrap_or(i64::MAX);
+            let cooldown = i64::try_from(self.settings.gc.cooldown.as_millis()).unwrap_or(i64::MAX);
             let until_ms = now_ms.saturating_add(cooldown);
             self.resting
                 .insert(alert.rule.name.clone(), Rest { until_ms });
@@ -97,7 +83,10 @@ impl Remedies {
         if let Err(error) = self.begun_kept.save(&None::<String>) {
             warn!(%error, "the collection that a kill cut short would be gone on with once more");
         }
-        if self.settings.gc.mode == Mode::Act {
+        // What stands against a collection now stands against the rest of this one, too.
+        if let Some(refusal) = self.forbidden() {
+            self.tell_refusal(counters, now_ms, &incident, refusal);
+        } else if self.settings.gc.mode == Mode::Act {
             let message = "the watchdog ended in mid-collection; it goes on".to_owned();
             let record = self.line(
                 now_ms,
@@ -108,8 +97,7 @@ impl Remedies {
                 json!(null),
             );
             self.tell(counters, record);
-            let report = self.carry_out(&incident, None, counters);
-            counters.freed = counters.freed.plus(report.freed);
+            self.carry_out(&incident, None, counters);
         }
     }
 
@@ -150,11 +138,26 @@ impl Remedies {
         {
             warn!(%error, "the collection would be gone on with after a restart");
         }
+        if report.promised != Space::NONE {
+            counters.promised = report.promised;
+        }
+        counters.freed = counters.freed.plus(report.freed);
+        match &report.end {
+            End::Short(_) => counters.run(Remedy::Gc, "failed"),
+            End::Observed => counters.run(Remedy::Gc, "observed"),
+            // The journal's `done` is counted where it is recorded; a refusal by its reason.
+            End::Reached | End::Refused(_) => {}
+        }
         report
     }
 
-    /// Why nothing is even planned.
+    /// Why nothing is even planned for this alert.
     fn standing_refusal(&self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
+        self.forbidden().or_else(|| self.rest(alert, now_ms))
+    }
+
+    /// What the operator has said against any collection.
+    fn forbidden(&self) -> Option<Refusal> {
         if self.settings.gc.mode == Mode::Off {
             let detail = "the remedy is off; set `gc.mode` to observe or act".to_owned();
             return Some(Refusal {
@@ -166,12 +169,17 @@ impl Remedies {
         // Whatever is there, readable or not: an operator put it there.
         if !matches!(hold.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
         {
-            let detail = format!("an operator holds all remedies: {hold:?}; remove it to release");
+            let detail = format!("an operator holds collections: {hold:?}; remove it to release");
             return Some(Refusal {
                 reason: Reason::Held,
                 detail,
             });
         }
+        None
+    }
+
+    /// How long this alert must wait after a collection that did not help it.
+    fn rest(&self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
         let rest = self.resting.get(&alert.rule.name)?;
         (now_ms < rest.until_ms).then(|| Refusal {
             reason: Reason::Cooldown,
