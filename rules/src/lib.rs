@@ -39,8 +39,10 @@ mod eval;
 mod expr;
 mod file;
 mod labels;
+mod quote;
 mod rule;
 mod template;
+pub mod testing;
 mod window;
 
 #[cfg(test)]
