@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::labels::{ALERT_NAME, Labels, METRIC_NAME};
-use crate::rule::{Alerting, Kind, Rule};
+use crate::rule::{Alerting, Group, Kind, Rule, Terms};
 use crate::window::Window;
 use crate::{Remedy, RuleError, RuleId, RuleSet, eval};
 
 mod memory;
+mod series;
 mod state;
 
 pub use memory::{AlertMemory, RememberedAlert};
+use state::Active;
 pub use state::AlertState;
-use state::{Active, Change};
 
 /// An alert whose condition holds, or held until not longer ago than `keep_firing_for`.
 ///
@@ -73,10 +74,24 @@ pub struct Outcome {
 /// The rules with the state of their alerts.
 #[derive(Debug)]
 pub struct Engine {
-    rules: Vec<Tracked>,
+    groups: Vec<TrackedGroup>,
+    /// Whether alerts are written into the window as the series `ALERTS` and `ALERTS_FOR_STATE`:
+    /// only if something reads them.
+    writes_alerts: bool,
+    /// Whether this is a unit test of rules, as `promtool test rules` runs them: each group is due
+    /// at each evaluation, and the samples given are all that there are.
+    unit_test: bool,
     transitions: Vec<Transition>,
     evaluated_at_ms: Option<i64>,
     blind: Option<String>,
+}
+
+/// A group and what is kept of it from one evaluation to the next.
+#[derive(Debug)]
+struct TrackedGroup {
+    terms: Terms,
+    rules: Vec<Tracked>,
+    evaluated_at_ms: Option<i64>,
 }
 
 /// A rule and what is kept of it from one evaluation to the next.
@@ -85,8 +100,34 @@ struct Tracked {
     rule: Rule,
     /// The alerts of an alerting rule, by their labels.
     active: BTreeMap<Labels, Active>,
-    /// The series that a recording rule gave the last time.
+    /// The series that the rule gave the last time: those that are marked stale once it does not.
     recorded: BTreeSet<Labels>,
+    /// Whether it had an answer the last time it was evaluated.
+    outcome: Result<(), RuleError>,
+}
+
+/// What is the same for all rules of one evaluation of one group.
+#[derive(Debug, Clone, Copy)]
+struct Occasion {
+    terms: Terms,
+    /// The time of the tick, in milliseconds since the Unix epoch.
+    at_ms: i64,
+    writes_alerts: bool,
+    unit_test: bool,
+}
+
+impl Occasion {
+    /// The time that the rules see.
+    fn query_ms(self) -> i64 {
+        self.at_ms.saturating_sub(self.terms.query_offset_ms)
+    }
+
+    fn within_limit(self, given: usize) -> Result<(), RuleError> {
+        match self.terms.limit {
+            Some(limit) if given > limit => Err(RuleError::Limit { given, limit }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Engine {
@@ -96,20 +137,33 @@ impl Engine {
             rule,
             active: BTreeMap::new(),
             recorded: BTreeSet::new(),
+            outcome: Ok(()),
         };
+        let group = |Group { terms, rules }| TrackedGroup {
+            terms,
+            rules: rules.into_iter().map(tracked).collect(),
+            evaluated_at_ms: None,
+        };
+        let synthetic = series::names();
+        let writes_alerts = rules
+            .rules()
+            .any(|rule| rule.expr.reads_one_of(&synthetic).is_some());
         Self {
-            rules: rules.into_rules().into_iter().map(tracked).collect(),
+            groups: rules.into_groups().into_iter().map(group).collect(),
+            writes_alerts,
+            unit_test: false,
             transitions: Vec::new(),
             evaluated_at_ms: None,
             blind: None,
         }
     }
 
-    /// Evaluates every rule at `at_ms` (milliseconds since the Unix epoch), in order; what a
-    /// recording rule gives, later rules see.
+    /// Evaluates at `at_ms` (milliseconds since the Unix epoch) every rule of the groups that are
+    /// due, in order; what a recording rule gives, later rules see.
     ///
     /// A rule that looks further back than the window covers gives
-    /// [`RuleError::WindowTooShort`], and like any other error that changes none of its alerts.
+    /// [`RuleError::WindowTooShort`], and like any other error that changes none of its alerts. A
+    /// group with an `interval` that has not passed stays as it was, errors too.
     pub fn evaluate(&mut self, window: &mut Window, at_ms: i64) -> Vec<Outcome> {
         self.evaluate_seeing(window, at_ms, &BTreeSet::new())
     }
@@ -125,22 +179,37 @@ impl Engine {
         self.transitions.clear();
         self.blind = None;
         self.evaluated_at_ms = Some(at_ms);
-        let mut unseen = unseen.clone();
+        let mut unseen = Unseen {
+            metrics: unseen.clone(),
+            alerts: BTreeSet::new(),
+        };
         let mut outcomes = Vec::new();
-        for tracked in &mut self.rules {
-            let result = match tracked.rule.expr.reads_one_of(&unseen).map(str::to_owned) {
-                None => tracked.evaluate(window, at_ms, &mut self.transitions),
-                Some(metric) => {
-                    if let Kind::Recording = tracked.rule.kind {
-                        unseen.insert(tracked.rule.id.name.clone());
-                    }
-                    Err(RuleError::Unseen { metric })
-                }
+        for group in &mut self.groups {
+            let due = self.unit_test || group.terms.due(group.evaluated_at_ms, at_ms);
+            if due {
+                group.evaluated_at_ms = Some(at_ms);
+            }
+            let occasion = Occasion {
+                terms: group.terms,
+                at_ms,
+                writes_alerts: self.writes_alerts,
+                unit_test: self.unit_test,
             };
-            outcomes.push(Outcome {
-                rule: tracked.rule.id.clone(),
-                result: result.map(|()| tracked.alerts().collect()),
-            });
+            for tracked in &mut group.rules {
+                if due {
+                    tracked.outcome = match unseen.read_by(&tracked.rule) {
+                        None => tracked.evaluate(window, occasion, &mut self.transitions),
+                        Some(metric) => Err(RuleError::Unseen { metric }),
+                    };
+                }
+                if tracked.outcome.is_err() {
+                    unseen.add(&tracked.rule);
+                }
+                outcomes.push(Outcome {
+                    rule: tracked.rule.id.clone(),
+                    result: tracked.outcome.clone().map(|()| tracked.alerts().collect()),
+                });
+            }
         }
         outcomes
     }
@@ -158,12 +227,41 @@ impl Engine {
 
     /// Every alert that is pending or firing, in the order of the rules.
     pub fn alerts(&self) -> Vec<Alert> {
-        self.rules.iter().flat_map(Tracked::alerts).collect()
+        self.tracked().flat_map(Tracked::alerts).collect()
     }
 
     /// What happened to alerts at the last evaluation, in the order of the rules.
     pub fn transitions(&self) -> &[Transition] {
         &self.transitions
+    }
+
+    fn tracked(&self) -> impl Iterator<Item = &Tracked> {
+        self.groups.iter().flat_map(|group| &group.rules)
+    }
+}
+
+/// What rules cannot say anything about at one evaluation.
+struct Unseen {
+    metrics: BTreeSet<String>,
+    /// The names of the alerts whose rules had no answer.
+    alerts: BTreeSet<String>,
+}
+
+impl Unseen {
+    /// The first metric that the rule reads and that is not seen.
+    fn read_by(&self, rule: &Rule) -> Option<String> {
+        let metric = rule.expr.reads_one_of(&self.metrics);
+        metric
+            .or_else(|| rule.expr.reads_alerts_of(&self.alerts))
+            .map(str::to_owned)
+    }
+
+    /// What a rule without an answer would have given is not seen either.
+    fn add(&mut self, rule: &Rule) {
+        match rule.kind {
+            Kind::Recording => self.metrics.insert(rule.id.name.clone()),
+            Kind::Alerting(_) => self.alerts.insert(rule.id.name.clone()),
+        };
     }
 }
 
@@ -176,38 +274,51 @@ impl Tracked {
     fn evaluate(
         &mut self,
         window: &mut Window,
-        at_ms: i64,
+        occasion: Occasion,
         transitions: &mut Vec<Transition>,
     ) -> Result<(), RuleError> {
+        let query_ms = occasion.query_ms();
         let needed_ms = self.rule.reach().needed_ms;
-        if needed_ms > 0 && !window.covers(at_ms.saturating_sub(needed_ms)) {
-            let since_ms = window.since_ms().unwrap_or(at_ms);
+        let needed_ms = needed_ms.saturating_add(occasion.terms.query_offset_ms);
+        let since_ms = occasion.at_ms.saturating_sub(needed_ms);
+        if needed_ms > 0 && !occasion.unit_test && !window.covers(since_ms) {
+            let since_ms = window.since_ms().unwrap_or(occasion.at_ms);
             return Err(RuleError::WindowTooShort {
                 needed_ms,
-                collected_ms: at_ms.saturating_sub(since_ms),
+                collected_ms: occasion.at_ms.saturating_sub(since_ms),
             });
         }
-        let vector = eval::evaluate(&self.rule.expr, window, at_ms)
+        let vector = eval::evaluate(&self.rule.expr, window, query_ms)
             .map_err(|error| RuleError::Evaluation(error.to_string()))?;
         match &self.rule.kind {
             Kind::Recording => {
                 let recorded = recorded(&self.rule, &vector)?;
-                window.append_recorded(at_ms, &self.recorded, &recorded)?;
+                occasion.within_limit(recorded.len())?;
+                window.append_recorded(query_ms, &self.recorded, &recorded)?;
                 self.recorded = recorded.into_keys().collect();
             }
             Kind::Alerting(alerting) => {
                 let found = found(&self.rule, alerting, &vector)?;
-                let changes = state::step(&mut self.active, found, alerting, at_ms);
-                transitions.extend(changes.into_iter().map(
-                    |Change {
-                         step,
-                         labels,
-                         active,
-                     }| Transition {
-                        step,
-                        alert: active.alert(&self.rule, &labels),
-                    },
-                ));
+                let before = match occasion.terms.limit {
+                    Some(_) => self.active.clone(),
+                    None => BTreeMap::new(),
+                };
+                let mut changes = state::step(&mut self.active, found, alerting, occasion.at_ms);
+                let outcome = occasion.within_limit(self.active.len());
+                if outcome.is_err() {
+                    self.active.clear();
+                    changes = state::ended(before);
+                }
+                for change in changes {
+                    transitions.push(Transition {
+                        step: change.step,
+                        alert: change.active.alert(&self.rule, &change.labels),
+                    });
+                }
+                outcome?;
+                if occasion.writes_alerts {
+                    self.write_alerts(window, query_ms)?;
+                }
             }
         }
         Ok(())
@@ -269,5 +380,7 @@ fn own_labels(rule: &Rule, element: &eval::Element) -> Labels {
     labels
 }
 
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;

@@ -45,7 +45,7 @@ pub enum LoadError {
         path: PathBuf,
     },
     /// A file is not YAML, or has a field that rule files do not have.
-    #[error("{file}: not a Prometheus rule file: {reason}; `promtool check rules` shows more")]
+    #[error("{file}: not a Prometheus rule file: {reason}")]
     Yaml {
         /// The file.
         file: String,
@@ -59,10 +59,12 @@ pub enum LoadError {
         file: String,
     },
     /// A group cannot be used as it is.
-    #[error("{file}: group \"{group}\": {reason}; {cure}")]
+    #[error("{file}{place}: group \"{group}\": {reason}; {cure}")]
     Group {
         /// The file.
         file: String,
+        /// `:LINE:COLUMN` in it; empty if not known.
+        place: String,
         /// The group.
         group: String,
         /// What is wrong.
@@ -71,10 +73,14 @@ pub enum LoadError {
         cure: String,
     },
     /// A rule cannot be used as it is.
-    #[error("{rule}: {reason}; {cure}")]
+    #[error(
+        "{}{place}: group \"{}\": rule \"{}\": {reason}; {cure}", rule.file, rule.group, rule.name
+    )]
     Rule {
         /// The rule; by its place in the group, if it has no name.
-        rule: RuleId,
+        rule: Box<RuleId>,
+        /// `:LINE:COLUMN` in the file; empty if not known.
+        place: String,
         /// What is wrong.
         reason: String,
         /// What to do about it.
@@ -113,6 +119,14 @@ pub enum RuleError {
     SameLabels {
         /// The labels, as PromQL writes them.
         labels: String,
+    },
+    /// The rule gave more than its group allows. As in Prometheus, its alerts are gone then.
+    #[error("{given} alerts or series exceed the group's `limit` of {limit}")]
+    Limit {
+        /// How many it gave.
+        given: usize,
+        /// How many it may give.
+        limit: usize,
     },
     /// What a recording rule gave could not be kept.
     #[error("cannot record: {0}")]

@@ -7,6 +7,10 @@ use std::fmt;
 pub(crate) const METRIC_NAME: &str = "__name__";
 /// The label that carries the alert's name.
 pub(crate) const ALERT_NAME: &str = "alertname";
+/// The metric that tells of the alerts that are pending or firing (rules/alerting.go).
+pub(crate) const ALERTS: &str = "ALERTS";
+/// The metric that tells since when they are.
+pub(crate) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 
 /// A label set in name order, the metric's name among it as `__name__`.
 ///
@@ -118,11 +122,6 @@ pub(crate) fn is_label_name(name: &str) -> bool {
         .next()
         .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
-/// Whether a metric may be called that.
-pub(crate) fn is_metric_name(name: &str) -> bool {
-    is_label_name(&name.replace(':', "_"))
 }
 
 #[cfg(test)]

@@ -45,6 +45,39 @@ impl std::fmt::Display for Remedy {
     }
 }
 
+/// Rules that are evaluated one after the other, on the terms of their group.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) terms: Terms,
+    pub(crate) rules: Vec<Rule>,
+}
+
+/// What a group says of how its rules are evaluated.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// At most one evaluation in each span of so many milliseconds; `None` is each tick.
+    pub(crate) interval_ms: Option<i64>,
+    /// The most alerts or series that one rule may give; `None` is any number.
+    pub(crate) limit: Option<usize>,
+    /// How far before the tick the rules are evaluated.
+    pub(crate) query_offset_ms: i64,
+}
+
+impl Terms {
+    /// Whether the group is due at `at_ms`, having been evaluated at `last_ms`.
+    ///
+    /// As in Prometheus (rules/group.go `EvalTimestamp`, 3.5), spans are counted from the epoch: a
+    /// tick that comes a moment early or late does not cost a whole one.
+    pub(crate) fn due(self, last_ms: Option<i64>, at_ms: i64) -> bool {
+        match (self.interval_ms, last_ms) {
+            (Some(interval_ms), Some(last_ms)) => {
+                last_ms > at_ms || at_ms.div_euclid(interval_ms) != last_ms.div_euclid(interval_ms)
+            }
+            _ => true,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct Rule {
     pub(crate) id: RuleId,
@@ -77,7 +110,7 @@ impl Rule {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet {
     /// In the order of evaluation: files as loaded, then groups and rules as written.
-    rules: Vec<Rule>,
+    groups: Vec<Group>,
 }
 
 impl RuleSet {
@@ -102,7 +135,7 @@ impl RuleSet {
             if !seen.insert(path) {
                 return Err(LoadError::FileTwice { file });
             }
-            set.rules.extend(Self::parse(&file, &text)?.rules);
+            set.groups.extend(Self::parse(&file, &text)?.groups);
         }
         Ok(set)
     }
@@ -112,7 +145,7 @@ impl RuleSet {
     /// # Errors
     /// If the text is no rule file, or any rule is outside of what can be evaluated.
     pub fn parse(file: &str, text: &str) -> Result<Self, LoadError> {
-        crate::file::parse(file, text).map(|rules| Self { rules })
+        crate::file::parse(file, text).map(|groups| Self { groups })
     }
 
     /// Reads the texts of several rule files, each with its name.
@@ -124,7 +157,7 @@ impl RuleSet {
     ) -> Result<Self, LoadError> {
         let mut set = Self::default();
         for (file, text) in files {
-            set.rules.extend(Self::parse(file, text)?.rules);
+            set.groups.extend(Self::parse(file, text)?.groups);
         }
         Ok(set)
     }
@@ -132,9 +165,12 @@ impl RuleSet {
     /// For how long samples must be kept so that every rule can be evaluated: the longest range
     /// with its offset, and the five minutes that an instant selector looks back.
     pub fn needed_window(&self) -> Duration {
-        let longest = self.rules.iter().map(|rule| {
-            let Reach { needed_ms, read_ms } = rule.reach();
-            needed_ms.saturating_add(LOOKBACK_MS).max(read_ms)
+        let longest = self.groups.iter().flat_map(|group| {
+            group.rules.iter().map(|rule| {
+                let Reach { needed_ms, read_ms } = rule.reach();
+                let longest = needed_ms.saturating_add(LOOKBACK_MS).max(read_ms);
+                longest.saturating_add(group.terms.query_offset_ms)
+            })
         });
         let longest = longest.max().unwrap_or(LOOKBACK_MS);
         Duration::from_millis(u64::try_from(longest).unwrap_or_default())
@@ -142,7 +178,7 @@ impl RuleSet {
 
     /// Every alerting rule with the remedy that it asks for, in the order of evaluation.
     pub fn alerting(&self) -> impl Iterator<Item = (&RuleId, Option<Remedy>)> {
-        self.rules.iter().filter_map(|rule| match &rule.kind {
+        self.rules().filter_map(|rule| match &rule.kind {
             Kind::Recording => None,
             Kind::Alerting(alerting) => Some((&rule.id, alerting.remedy)),
         })
@@ -150,16 +186,20 @@ impl RuleSet {
 
     /// How many rules there are, recording rules too.
     pub fn len(&self) -> usize {
-        self.rules.len()
+        self.rules().count()
     }
 
     /// Whether there is no rule at all.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+        self.len() == 0
     }
 
-    pub(crate) fn into_rules(self) -> Vec<Rule> {
-        self.rules
+    pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.groups.iter().flat_map(|group| &group.rules)
+    }
+
+    pub(crate) fn into_groups(self) -> Vec<Group> {
+        self.groups
     }
 }
 

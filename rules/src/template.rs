@@ -54,6 +54,11 @@ impl Template {
         Ok(Self(parts))
     }
 
+    /// A text as it is, whatever it looks like.
+    pub(crate) fn literal(text: &str) -> Self {
+        Self(vec![Part::Text(text.to_owned())])
+    }
+
     /// The text without anything to fill in, if that is all there is.
     pub(crate) fn plain(&self) -> Option<&str> {
         match self.0.as_slice() {

@@ -230,7 +230,7 @@ impl Window {
         self.push(labels.clone(), Sample { at_ms, value });
     }
 
-    fn newest_of(&self, labels: &Labels) -> Option<i64> {
+    pub(crate) fn newest_of(&self, labels: &Labels) -> Option<i64> {
         let series = self.metrics.get(labels.name())?.get(labels)?;
         series.back().map(|sample| sample.at_ms)
     }

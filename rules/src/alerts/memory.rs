@@ -48,7 +48,7 @@ impl Engine {
     pub fn memory(&self) -> AlertMemory {
         AlertMemory {
             evaluated_at_ms: self.evaluated_at_ms,
-            alerts: self.rules.iter().flat_map(remembered).collect(),
+            alerts: self.tracked().flat_map(remembered).collect(),
         }
     }
 
@@ -70,10 +70,11 @@ impl Engine {
         let mut restored = 0;
         for alert in memory.alerts {
             let labels = alert.labels.iter().collect::<Labels>();
-            let mut rules = self.rules.iter_mut();
+            let mut rules = self.groups.iter_mut().flat_map(|group| &mut group.rules);
             let of = rules.find(|tracked| raised(&tracked.rule, &alert.rule, &labels));
             if let Some(tracked) = of {
                 tracked.active.insert(labels, taken_up(alert, outage_ms));
+                tracked.take_up_series();
                 restored += 1;
             }
         }

@@ -130,3 +130,16 @@ pub(super) fn step(
     }
     changes
 }
+
+/// The end of every one of these alerts.
+pub(super) fn ended(active: BTreeMap<Labels, Active>) -> Vec<Change> {
+    let ended = |(labels, active): (Labels, Active)| Change {
+        step: match active.phase {
+            Phase::Pending => Step::Cancelled,
+            Phase::Firing { .. } => Step::Resolved,
+        },
+        labels,
+        active,
+    };
+    active.into_iter().map(ended).collect()
+}

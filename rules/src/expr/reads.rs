@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{EachFunction, Expr, RangeFunction, ScalarExpr, Selector, VectorExpr};
-use crate::labels::Labels;
+use crate::labels::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE, Labels};
 
 impl Expr {
     /// The first of `metrics` that the expression reads.
@@ -13,6 +13,17 @@ impl Expr {
             if found.is_none() {
                 found = metrics.iter().find(|metric| selector.may_match(metric));
             }
+        });
+        found.map(String::as_str)
+    }
+
+    /// The first of the alerts of these names whose series `ALERTS` or `ALERTS_FOR_STATE` the
+    /// expression reads.
+    pub(crate) fn reads_alerts_of<'a>(&self, alerts: &'a BTreeSet<String>) -> Option<&'a str> {
+        let mut found = None;
+        self.each_selector(&mut |selector| {
+            let alerts = || alerts.iter().find(|name| selector.may_match_alert(name));
+            found = found.or_else(alerts);
         });
         found.map(String::as_str)
     }
@@ -87,5 +98,17 @@ impl Selector {
             .iter()
             .filter(|matcher| matcher.label == "__name__");
         of_name.all(|matcher| matcher.test.holds(bare.name()))
+    }
+
+    /// Whether it can select a series that tells of the alerts of this name.
+    fn may_match_alert(&self, alert: &str) -> bool {
+        let mut of_alert = self
+            .matchers
+            .iter()
+            .filter(|matcher| matcher.label == ALERT_NAME);
+        [ALERTS, ALERTS_FOR_STATE]
+            .iter()
+            .any(|metric| self.may_match(metric))
+            && of_alert.all(|matcher| matcher.test.holds(alert))
     }
 }
