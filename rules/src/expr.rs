@@ -6,9 +6,12 @@
 use regex::Regex;
 
 use crate::labels::{Labels, METRIC_NAME};
-use crate::window::LOOKBACK_MS;
 
+mod parts;
+mod reach;
 mod reads;
+
+pub(crate) use reach::Reach;
 
 /// The expression of a rule.
 #[derive(Debug, Clone)]
@@ -32,17 +35,26 @@ pub(crate) enum ScalarExpr {
 #[derive(Debug, Clone)]
 pub(crate) enum VectorExpr {
     Select(Selector),
+    /// `timestamp(selector)`: the time of each sample, in seconds.
+    TimeOf(Selector),
     /// `vector(s)`
     Constant(Box<ScalarExpr>),
     Negate(Box<VectorExpr>),
     WithScalar(Box<WithScalar>),
     Matched(Box<Matched>),
     Set(SetOperator, Key, Box<VectorExpr>, Box<VectorExpr>),
-    Aggregate(Aggregation, Grouping, Box<VectorExpr>),
-    OverRange(RangeFunction, Range),
+    Aggregate(Box<Aggregation>, Grouping, Box<VectorExpr>),
+    OverRange(Box<RangeFunction>, Box<Range>),
     /// `absent(v)`, with the labels of the sample it gives.
     Absent(Labels, Box<VectorExpr>),
-    Each(EachFunction, Box<VectorExpr>),
+    /// `absent_over_time(r)`, with the labels of the sample it gives.
+    AbsentOverRange(Labels, Box<Range>),
+    Each(Box<EachFunction>, Box<VectorExpr>),
+    /// `label_replace` and `label_join`
+    Relabel(Box<Relabel>, Box<VectorExpr>),
+    Sort(Order, Box<VectorExpr>),
+    /// `histogram_quantile(q, v)` over classic buckets.
+    HistogramQuantile(Box<ScalarExpr>, Box<VectorExpr>),
 }
 
 /// An operator between one value and another.
@@ -54,6 +66,7 @@ pub(crate) enum Operator {
     Div,
     Mod,
     Pow,
+    Atan2,
     Compare(Comparison),
 }
 
@@ -138,13 +151,29 @@ pub(crate) enum Cardinality {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Aggregation {
     Sum,
     Min,
     Max,
     Avg,
     Count,
+    Group,
+    Stddev,
+    Stdvar,
+    /// The share, from 0 to 1.
+    Quantile(ScalarExpr),
+    /// The first so many of each group in an order.
+    First(Order, ScalarExpr),
+    /// The label that takes the value.
+    CountValues(String),
+}
+
+/// An order of samples by value; NaN is always last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    Ascending,
+    Descending,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,9 +189,13 @@ pub(crate) enum RangeFunction {
     Rate,
     Increase,
     Delta,
+    /// `irate`
+    LastRate,
+    /// `idelta`
+    LastDelta,
     Deriv,
     /// With the seconds to look ahead from the time of evaluation.
-    PredictLinear(Box<ScalarExpr>),
+    PredictLinear(ScalarExpr),
     Avg,
     Min,
     Max,
@@ -170,6 +203,10 @@ pub(crate) enum RangeFunction {
     Count,
     Last,
     Present,
+    Stddev,
+    Stdvar,
+    /// With the share, from 0 to 1.
+    Quantile(ScalarExpr),
     Changes,
     Resets,
 }
@@ -177,23 +214,130 @@ pub(crate) enum RangeFunction {
 /// A function of each sample of a vector.
 #[derive(Debug, Clone)]
 pub(crate) enum EachFunction {
-    Abs,
-    ClampMin(Box<ScalarExpr>),
-    ClampMax(Box<ScalarExpr>),
+    Of(Curve),
+    Clamp {
+        min: ScalarExpr,
+        max: ScalarExpr,
+    },
+    /// To a multiple of this.
+    Round(ScalarExpr),
+    /// A part of the date in UTC, of a value that is a time in seconds.
+    Date(DatePart),
+    /// `timestamp(v)` of anything but a selector: the time of evaluation, in seconds.
+    Timestamp,
 }
 
-/// A selector with its range.
+/// A function from one number to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Curve {
+    Abs,
+    Ceil,
+    Floor,
+    Sgn,
+    Sqrt,
+    Exp,
+    Ln,
+    Log2,
+    Log10,
+    Sin,
+    Cos,
+    Tan,
+    Asin,
+    Acos,
+    Atan,
+    Sinh,
+    Cosh,
+    Tanh,
+    Asinh,
+    Acosh,
+    Atanh,
+    Deg,
+    Rad,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DatePart {
+    Year,
+    Month,
+    DayOfMonth,
+    DayOfWeek,
+    DayOfYear,
+    DaysInMonth,
+    Hour,
+    Minute,
+}
+
+/// A label of each sample that is set anew.
+#[derive(Debug, Clone)]
+pub(crate) enum Relabel {
+    /// Where `pattern` matches the label `from`, the label `to` becomes `replacement`.
+    Replace {
+        to: String,
+        replacement: String,
+        from: String,
+        pattern: Regex,
+    },
+    /// The label `to` becomes the labels `from` with `separator` between them.
+    Join {
+        to: String,
+        separator: String,
+        from: Vec<String>,
+    },
+}
+
+/// Samples of some time, for each series.
 #[derive(Debug, Clone)]
 pub(crate) struct Range {
-    pub(crate) selector: Selector,
+    pub(crate) of: RangeOf,
     pub(crate) range_ms: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum RangeOf {
+    /// `selector[range]`
+    Samples(Selector),
+    /// `expr[range:step]`: what an expression gives at each multiple of the step.
+    Subquery {
+        of: VectorExpr,
+        step_ms: i64,
+        when: When,
+    },
+}
+
+impl Range {
+    pub(crate) fn when(&self) -> When {
+        match &self.of {
+            RangeOf::Samples(selector) => selector.when,
+            RangeOf::Subquery { when, .. } => *when,
+        }
+    }
+}
+
+/// Which time a selector or a subquery reads: `@` and `offset`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct When {
+    pub(crate) at: At,
+    /// How far back from that time; negative looks ahead.
+    pub(crate) offset_ms: i64,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Without `@`: the time of evaluation, of each step within a subquery.
+    #[default]
+    Now,
+    /// `@ start()`: the first time of evaluation of the whole query, even within a subquery.
+    Start,
+    /// `@ end()`: the last one. For a rule both are the time at which it is evaluated.
+    End,
+    /// `@ 1234.5`: milliseconds since the Unix epoch. No rule has it.
+    Fixed(i64),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Selector {
     pub(crate) matchers: Vec<Matcher>,
-    /// How far back from the evaluation time; negative looks ahead.
-    pub(crate) offset_ms: i64,
+    pub(crate) when: When,
 }
 
 impl Selector {
@@ -236,81 +380,6 @@ impl Test {
             Self::NotEqual(unwanted) => value != unwanted,
             Self::Match(regex) => regex.is_match(value),
             Self::NoMatch(regex) => !regex.is_match(value),
-        }
-    }
-}
-
-/// How much of the past an expression reads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Reach {
-    /// What must have been collected for the answer to be whole: the longest range and offset.
-    pub(crate) needed_ms: i64,
-    /// What can have a part in the answer: the lookback of instant selectors too.
-    pub(crate) read_ms: i64,
-}
-
-impl Reach {
-    fn or(self, other: Self) -> Self {
-        Self {
-            needed_ms: self.needed_ms.max(other.needed_ms),
-            read_ms: self.read_ms.max(other.read_ms),
-        }
-    }
-}
-
-impl Expr {
-    pub(crate) fn reach(&self) -> Reach {
-        match self {
-            Self::Scalar(scalar) => scalar.reach(),
-            Self::Vector(vector) => vector.reach(),
-        }
-    }
-}
-
-impl ScalarExpr {
-    fn reach(&self) -> Reach {
-        match self {
-            Self::Number(_) | Self::Time => Reach::default(),
-            Self::Negate(of) => of.reach(),
-            Self::Binary(_, left, right) => left.reach().or(right.reach()),
-            Self::Only(of) => of.reach(),
-        }
-    }
-}
-
-impl VectorExpr {
-    fn reach(&self) -> Reach {
-        match self {
-            Self::Select(selector) => Reach {
-                needed_ms: selector.offset_ms.max(0),
-                read_ms: selector.offset_ms.max(0).saturating_add(LOOKBACK_MS),
-            },
-            Self::Constant(scalar) => scalar.reach(),
-            Self::Negate(of) | Self::Aggregate(_, _, of) | Self::Absent(_, of) => of.reach(),
-            Self::WithScalar(operation) => operation.vector.reach().or(operation.scalar.reach()),
-            Self::Matched(operation) => operation.left.reach().or(operation.right.reach()),
-            Self::Set(_, _, left, right) => left.reach().or(right.reach()),
-            Self::OverRange(function, range) => {
-                let span = range
-                    .selector
-                    .offset_ms
-                    .saturating_add(range.range_ms)
-                    .max(0);
-                let own = Reach {
-                    needed_ms: span,
-                    read_ms: span,
-                };
-                match function {
-                    RangeFunction::PredictLinear(ahead) => own.or(ahead.reach()),
-                    _ => own,
-                }
-            }
-            Self::Each(function, of) => match function {
-                EachFunction::Abs => of.reach(),
-                EachFunction::ClampMin(bound) | EachFunction::ClampMax(bound) => {
-                    of.reach().or(bound.reach())
-                }
-            },
         }
     }
 }

@@ -61,6 +61,15 @@ impl Labels {
         self.without(&[])
     }
 
+    /// Without what tells which quantity it is: the metric's name, type and unit
+    /// (`IsMetadataLabel`, schema/labels.go, Prometheus 3.5).
+    pub(crate) fn without_metadata(mut self) -> Self {
+        for name in [METRIC_NAME, "__type__", "__unit__"] {
+            self.0.remove(name);
+        }
+        self
+    }
+
     /// The labels of the list; the metric's name only if the list has it.
     pub(crate) fn only(&self, names: &[String]) -> Self {
         names

@@ -39,6 +39,7 @@ mod eval;
 mod expr;
 mod file;
 mod labels;
+mod query;
 mod quote;
 mod rule;
 mod template;
@@ -55,6 +56,7 @@ pub use alerts::{
 };
 pub use error::{LoadError, RuleError, RuleId};
 pub use labels::Labels;
+pub use query::{Query, QueryError, QueryTimes};
 pub use rule::{Remedy, RuleSet};
 pub use window::{AppendError, Window};
 

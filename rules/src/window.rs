@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::labels::Labels;
 use crate::millis;
+use crate::testing::series::{self, Point};
 
 /// How far an instant selector looks back for a sample: Prometheus's `--query.lookback-delta`.
 pub(crate) const LOOKBACK_MS: i64 = 5 * 60 * 1000;
@@ -222,6 +223,35 @@ impl Window {
             self.push(labels.clone(), sample);
         }
         Ok(())
+    }
+
+    /// Puts the points of a test's series in as they are, whatever a scrape would make of them:
+    /// the first one at time 0, and one for each step. A point takes the place of one that is
+    /// there already; histograms are left out.
+    pub fn load(&mut self, series: &series::Series, step: Duration) {
+        let metric = series.labels.name().to_owned();
+        let metric = self.metrics.entry(metric).or_default();
+        let held = metric.entry(series.labels.clone()).or_default();
+        let step_ms = millis(step);
+        let mut at_ms = 0_i64;
+        for point in &series.points {
+            let sample = match point {
+                Point::Value(value) => Some(Sample {
+                    at_ms,
+                    value: *value,
+                }),
+                Point::Stale => Some(Sample::stale(at_ms)),
+                Point::Missing | Point::Histogram => None,
+            };
+            if let Some(sample) = sample {
+                let place = held.partition_point(|held| held.at_ms < at_ms);
+                if held.get(place).is_some_and(|held| held.at_ms == at_ms) {
+                    held.remove(place);
+                }
+                held.insert(place, sample);
+            }
+            at_ms = at_ms.saturating_add(step_ms);
+        }
     }
 
     /// Puts one sample in as it is, whatever a scrape would make of it.

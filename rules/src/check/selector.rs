@@ -1,40 +1,103 @@
-//! Selectors, their matchers, ranges and offsets.
+//! Selectors, their matchers, ranges, offsets and `@`.
+
+use std::time::{Duration, SystemTime};
 
 use promql_parser::label::{self, MatchOp};
 use promql_parser::parser as ast;
 use regex::Regex;
 
-use super::{Checked, Unsupported};
-use crate::expr::{Matcher, Range, Selector, Test};
+use super::{Checked, Checker, Unsupported};
+use crate::expr::{At, Matcher, Range, RangeOf, Selector, Test, When};
 use crate::labels::{Labels, METRIC_NAME};
 use crate::millis;
 
-pub(super) fn check(plain: &ast::VectorSelector) -> Checked<Selector> {
-    if plain.at.is_some() {
-        return Err(Unsupported::new("the `@` modifier is not supported"));
-    }
-    if !plain.matchers.or_matchers.is_empty() {
-        return Err(Unsupported::new("`or` between matchers is not supported"));
-    }
-    let name = plain.name.iter().map(|name| Matcher {
-        label: METRIC_NAME.to_owned(),
-        test: Test::Equal(name.clone()),
-    });
-    let mut matchers = name.collect::<Vec<_>>();
-    for matcher in &plain.matchers.matchers {
-        matchers.push(self::matcher(matcher)?);
-    }
-    Ok(Selector {
-        matchers,
-        offset_ms: offset_ms(plain.offset.as_ref()),
-    })
-}
+/// More evaluations for one sample hold a tick up; Prometheus has the same limit for the points
+/// of a graph.
+const MOST_STEPS: i64 = 11_000;
 
-pub(super) fn range(matrix: &ast::MatrixSelector) -> Checked<Range> {
-    Ok(Range {
-        selector: check(&matrix.vs)?,
-        range_ms: millis(matrix.range),
-    })
+/// The step of a subquery that names none, where Prometheus has no other setting.
+const DEFAULT_STEP_MS: i64 = 60_000;
+
+impl Checker {
+    pub(super) fn selector(self, plain: &ast::VectorSelector) -> Checked<Selector> {
+        if !plain.matchers.or_matchers.is_empty() {
+            return Err(Unsupported::new("`or` between matchers is not supported"));
+        }
+        let name = plain.name.iter().map(|name| Matcher {
+            label: METRIC_NAME.to_owned(),
+            test: Test::Equal(name.clone()),
+        });
+        let mut matchers = name.collect::<Vec<_>>();
+        for matcher in &plain.matchers.matchers {
+            matchers.push(self::matcher(matcher)?);
+        }
+        Ok(Selector {
+            matchers,
+            when: self.when(plain.at.as_ref(), plain.offset.as_ref())?,
+        })
+    }
+
+    pub(super) fn matrix(self, matrix: &ast::MatrixSelector) -> Checked<Range> {
+        Ok(Range {
+            of: RangeOf::Samples(self.selector(&matrix.vs)?),
+            range_ms: positive_ms(matrix.range)?,
+        })
+    }
+
+    pub(super) fn subquery(self, subquery: &ast::SubqueryExpr) -> Checked<Range> {
+        let range_ms = positive_ms(subquery.range)?;
+        let step_ms = match subquery.step {
+            Some(step) => positive_ms(step)?,
+            None if self.rule => {
+                return Err(Unsupported::new(
+                    "a subquery without a step takes the evaluation interval of the server, which \
+                     only the server knows: write the step, as in [1h:1m]",
+                ));
+            }
+            None => DEFAULT_STEP_MS,
+        };
+        let inner = self.within(range_ms / step_ms)?;
+        Ok(Range {
+            of: RangeOf::Subquery {
+                of: inner.vector(&subquery.expr)?,
+                step_ms,
+                when: self.when(subquery.at.as_ref(), subquery.offset.as_ref())?,
+            },
+            range_ms,
+        })
+    }
+
+    /// For what is evaluated that many times.
+    fn within(self, steps: i64) -> Checked<Self> {
+        let steps = self.steps.saturating_mul(steps.saturating_add(1));
+        if steps > MOST_STEPS {
+            return Err(Unsupported(format!(
+                "a subquery of more than {MOST_STEPS} steps is not supported"
+            )));
+        }
+        Ok(Self { steps, ..self })
+    }
+
+    fn when(self, at: Option<&ast::AtModifier>, offset: Option<&ast::Offset>) -> Checked<When> {
+        let at = match at {
+            None => At::Now,
+            Some(ast::AtModifier::Start) => At::Start,
+            Some(ast::AtModifier::End) => At::End,
+            Some(ast::AtModifier::At(_)) if self.rule => {
+                return Err(Unsupported::new(
+                    "`@` with a fixed time is not supported: no window of samples reaches back to \
+                     it for ever; `@ start()` and `@ end()` are supported",
+                ));
+            }
+            Some(ast::AtModifier::At(time)) => At::Fixed(epoch_ms(*time)),
+        };
+        let offset_ms = match offset {
+            None => 0,
+            Some(ast::Offset::Pos(back)) => millis(*back),
+            Some(ast::Offset::Neg(ahead)) => -millis(*ahead),
+        };
+        Ok(When { at, offset_ms })
+    }
 }
 
 /// The labels of what `absent(selector)` gives: those that the selector fixes with one `=`
@@ -66,11 +129,19 @@ pub(super) fn labels_if_absent(plain: &ast::VectorSelector) -> Checked<Labels> {
     Ok(labels)
 }
 
-fn offset_ms(offset: Option<&ast::Offset>) -> i64 {
-    match offset {
-        None => 0,
-        Some(ast::Offset::Pos(back)) => millis(*back),
-        Some(ast::Offset::Neg(ahead)) => -millis(*ahead),
+fn positive_ms(duration: Duration) -> Checked<i64> {
+    match millis(duration) {
+        0 => Err(Unsupported::new(
+            "a range and a step must be at least a millisecond",
+        )),
+        ms => Ok(ms),
+    }
+}
+
+fn epoch_ms(time: SystemTime) -> i64 {
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(after) => millis(after),
+        Err(before) => -millis(before.duration()),
     }
 }
 
@@ -90,7 +161,7 @@ fn matcher(matcher: &label::Matcher) -> Checked<Matcher> {
 
 /// Anchored, and with a dot that matches a newline too (model/labels/regexp.go, Prometheus 3.5);
 /// the parser's own is without the latter, and guesses at braces that Go would take literally.
-fn regex(pattern: &str) -> Checked<Regex> {
+pub(super) fn regex(pattern: &str) -> Checked<Regex> {
     Regex::new(pattern)
         .and_then(|_| Regex::new(&format!("^(?s:{pattern})$")))
         .map_err(|_| Unsupported(format!("`{pattern}` is not a regular expression here")))

@@ -1,5 +1,7 @@
 //! Floating point as Prometheus does it, to the order of operations.
 
+use std::cmp::Ordering;
+
 /// A sum that carries what rounding lost (`kahanSumInc`, promql/functions.go, Prometheus 3.5:
 /// Kahan's summation with Neumaier's improvement).
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,22 +94,74 @@ pub(super) fn greatest(values: impl IntoIterator<Item = f64>) -> f64 {
     values.into_iter().reduce(greater).unwrap_or(f64::NAN)
 }
 
-/// The larger of two, NaN if either is: Go's `math.Max`, where Rust's `f64::max` drops a NaN.
+/// The larger of two: Go's `math.Max`, for which infinity beats NaN, and NaN any other number.
 pub(super) fn max(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
         f64::NAN
     } else {
         a.max(b)
     }
 }
 
-/// The smaller of two, NaN if either is: Go's `math.Min`.
+/// The smaller of two: Go's `math.Min`, the mirror image of [`max`].
 pub(super) fn min(a: f64, b: f64) -> f64 {
-    if a.is_nan() || b.is_nan() {
-        f64::NAN
-    } else {
-        a.min(b)
+    -max(-a, -b)
+}
+
+/// The order of two numbers; NaN has none, and counts as equal.
+pub(super) fn compare(a: f64, b: f64) -> Ordering {
+    a.partial_cmp(&b).unwrap_or(Ordering::Equal)
+}
+
+/// The value at a share of the way from the least to the greatest, between two values by weight
+/// (`quantile`, promql/quantile.go, Prometheus 3.5). NaN counts as the least.
+pub(super) fn quantile(share: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || share.is_nan() {
+        return f64::NAN;
     }
+    if share < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if share > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_by(|a, b| b.is_nan().cmp(&a.is_nan()).then(compare(*a, *b)));
+    let rank = share * (count(values.len()) - 1.0);
+    let weight = rank - rank.floor();
+    // As many as lie below the rank, without leaving the floats for an index.
+    let lower = (1..values.len())
+        .take_while(|at| count(*at) <= rank)
+        .count();
+    let upper = (lower + 1).min(values.len() - 1);
+    values[lower] * (1.0 - weight) + values[upper] * weight
+}
+
+/// Whether two differ by no more than a share of their size (`Equal`, util/almost, Prometheus
+/// 3.5).
+pub(super) fn almost_equal(a: f64, b: f64, share: f64) -> bool {
+    if a == b || a.is_nan() && b.is_nan() {
+        return true;
+    }
+    let (sum, difference) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return difference < share * f64::MIN_POSITIVE;
+    }
+    difference / sum.min(f64::MAX) < share
+}
+
+/// A number as a label has it.
+pub(super) fn parse(text: &str) -> Option<f64> {
+    text.parse().ok()
+}
+
+/// A number as a label shows it: in full, without an exponent.
+pub(super) fn shown(value: f64) -> String {
+    if value.is_infinite() {
+        return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
+    }
+    value.to_string()
 }
 
 /// Milliseconds as seconds, exact: milliseconds stay below 2^53 for the next 285,000 years.

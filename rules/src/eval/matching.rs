@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::operator::outcome;
-use super::{Element, EvalError, Vector, drops_name};
+use super::{Context, Element, EvalError, Vector, drops_name};
 use crate::expr::{Answer, Cardinality, Key, Matched, SetOperator, Side};
 use crate::labels::Labels;
 
@@ -32,6 +32,7 @@ pub(super) fn sets(operator: SetOperator, key: &Key, left: Vector, right: Vector
 
 /// Arithmetic and comparisons.
 pub(super) fn values(
+    context: Context<'_>,
     operation: &Matched,
     left: &Vector,
     right: &Vector,
@@ -62,7 +63,7 @@ pub(super) fn values(
         let Some(value) = outcome(operation.operator, operation.answer, left, right, left) else {
             continue;
         };
-        let labels = labels(operation, &element.labels, &other.labels);
+        let labels = labels(context, operation, &element.labels, &other.labels);
         let shown = key.to_string();
         let before = matched.entry(key).or_default();
         match operation.cardinality {
@@ -72,7 +73,11 @@ pub(super) fn values(
             _ if !before.insert(labels.clone()) => {
                 return Err(EvalError::GroupedTwice(labels.to_string()));
             }
-            _ => result.push(Element { labels, value }),
+            _ => result.push(Element {
+                labels,
+                value,
+                name_goes: operation.answer == Answer::Bool,
+            }),
         }
     }
     Ok(result)
@@ -102,10 +107,11 @@ fn by_key<'a>(
     Ok(by_key)
 }
 
-fn labels(operation: &Matched, many: &Labels, one: &Labels) -> Labels {
-    let nameless = drops_name(operation.operator) || operation.answer == Answer::Bool;
-    let named = if nameless {
-        many.without_name()
+fn labels(context: Context<'_>, operation: &Matched, many: &Labels, one: &Labels) -> Labels {
+    // Arithmetic drops names at once, even where others do so late.
+    let bool_drops = operation.answer == Answer::Bool && !context.query.late_names;
+    let named = if drops_name(operation.operator) || bool_drops {
+        many.clone().without_metadata()
     } else {
         many.clone()
     };

@@ -1,6 +1,6 @@
 //! Operators between values, and between a vector and a scalar.
 
-use super::{Element, Vector, drops_name};
+use super::{Context, Vector, drops_name};
 use crate::expr::{Answer, Comparison, Operator, Side, WithScalar};
 
 impl Comparison {
@@ -25,6 +25,7 @@ pub(super) fn apply(operator: Operator, left: f64, right: f64) -> f64 {
         Operator::Div => left / right,
         Operator::Mod => left % right,
         Operator::Pow => left.powf(right),
+        Operator::Atan2 => left.atan2(right),
         Operator::Compare(comparison) => f64::from(u8::from(comparison.holds(left, right))),
     }
 }
@@ -47,21 +48,26 @@ pub(super) fn outcome(
 }
 
 /// A filter keeps the value of the vector, whichever side the scalar is on.
-pub(super) fn with_scalar(operation: &WithScalar, vector: &Vector, scalar: f64) -> Vector {
+pub(super) fn with_scalar(
+    context: Context<'_>,
+    operation: &WithScalar,
+    vector: Vector,
+    scalar: f64,
+) -> Vector {
     let WithScalar {
         operator, answer, ..
     } = *operation;
-    let element = |element: &Element| {
+    let outcomes = vector.into_iter().filter_map(|element| {
         let (left, right) = match operation.scalar_side {
             Side::Left => (scalar, element.value),
             Side::Right => (element.value, scalar),
         };
         let value = outcome(operator, answer, left, right, element.value)?;
         Some(if drops_name(operator) || answer == Answer::Bool {
-            element.nameless(value)
+            context.nameless(element.labels, value)
         } else {
-            element.clone()
+            element
         })
-    };
-    vector.iter().filter_map(element).collect()
+    });
+    outcomes.collect()
 }

@@ -2,44 +2,61 @@
 
 use super::float::{self, Sum};
 use super::{Context, Element, EvalError, Vector, select};
-use crate::expr::{Range, RangeFunction};
-use crate::labels::Labels;
+use crate::expr::{Range, RangeFunction, VectorExpr};
 use crate::window::Sample;
 
 pub(super) fn evaluate(
     context: Context<'_>,
+    expr: &VectorExpr,
     function: &RangeFunction,
     range: &Range,
 ) -> Result<Vector, EvalError> {
+    let end_ms = context.time_of(range.when());
     let span = Span {
-        start_ms: context
-            .at_ms
-            .saturating_sub(range.selector.offset_ms)
-            .saturating_sub(range.range_ms),
-        end_ms: context.at_ms.saturating_sub(range.selector.offset_ms),
+        start_ms: end_ms.saturating_sub(range.range_ms),
+        end_ms,
         range_ms: range.range_ms,
     };
-    let ahead = match function {
-        RangeFunction::PredictLinear(ahead) => context.scalar(ahead)?,
+    let parameter = match function {
+        RangeFunction::PredictLinear(scalar) | RangeFunction::Quantile(scalar) => {
+            context.scalar(scalar)?
+        }
         _ => 0.0,
     };
-    let element = |(labels, samples): (&Labels, Vec<Sample>)| {
+    let mut vector = Vector::new();
+    let mut result = Ok(());
+    select::range(context, range, |labels, samples| {
         let value = match function {
             RangeFunction::PredictLinear(_) => {
                 // From the evaluation time on, whatever the offset.
-                let line = regression(&samples, context.at_ms)?;
-                line.slope * ahead + line.intercept
+                let line = regression(samples, context.at_ms);
+                line.map(|line| line.slope * parameter + line.intercept)
             }
-            _ => of_samples(function, &samples, span)?,
+            RangeFunction::Quantile(_) => {
+                let mut values = samples
+                    .iter()
+                    .map(|sample| sample.value)
+                    .collect::<Vec<_>>();
+                Some(float::quantile(parameter, &mut values))
+            }
+            _ => of_samples(function, samples, span),
         };
-        let labels = match function {
-            RangeFunction::Last => labels.clone(),
-            _ => labels.without_name(),
+        let Some(value) = value else {
+            return;
         };
-        Some(Element { labels, value })
-    };
-    let samples = select::range(range, context.window, context.at_ms);
-    Ok(samples.filter_map(element).collect())
+        let element = match function {
+            RangeFunction::Last => Element::new(labels.clone(), value),
+            _ => {
+                if result.is_ok() {
+                    result = context.must_stay_one_series(expr, [labels].into_iter());
+                }
+                context.nameless(labels.clone(), value)
+            }
+        };
+        vector.push(element);
+    })?;
+    result?;
+    context.unique(vector)
 }
 
 /// The time (`start_ms`, `end_ms`] that a range covers, and its length as written.
@@ -60,7 +77,10 @@ fn of_samples(function: &RangeFunction, samples: &[Sample], span: Span) -> Optio
         RangeFunction::Increase => extrapolated(samples, span, Kind::Counter, 1.0)?,
         RangeFunction::Delta => extrapolated(samples, span, Kind::Gauge, 1.0)?,
         RangeFunction::Deriv => regression(samples, samples.first()?.at_ms)?.slope,
-        RangeFunction::PredictLinear(_) => return None,
+        RangeFunction::LastRate => last_two(samples, Kind::Counter)?,
+        RangeFunction::LastDelta => last_two(samples, Kind::Gauge)?,
+        // They have a parameter.
+        RangeFunction::PredictLinear(_) | RangeFunction::Quantile(_) => return None,
         RangeFunction::Avg => float::mean(values()),
         RangeFunction::Min => float::least(values()),
         RangeFunction::Max => float::greatest(values()),
@@ -68,6 +88,8 @@ fn of_samples(function: &RangeFunction, samples: &[Sample], span: Span) -> Optio
         RangeFunction::Count => float::count(samples.len()),
         RangeFunction::Last => samples.last()?.value,
         RangeFunction::Present => 1.0,
+        RangeFunction::Stddev => variance(values()).sqrt(),
+        RangeFunction::Stdvar => variance(values()),
         RangeFunction::Changes => float::count(
             pairs()
                 .filter(|(before, after)| before != after && !(before.is_nan() && after.is_nan()))
@@ -121,6 +143,36 @@ fn extrapolated(samples: &[Sample], span: Span, kind: Kind, per: f64) -> Option<
     }
     let factor = (sampled + to_start + to_end) / sampled / per;
     Some(change * factor)
+}
+
+/// The change between the last two samples, of a counter for each second (`instantValue`,
+/// promql/functions.go, Prometheus 3.5).
+fn last_two(samples: &[Sample], kind: Kind) -> Option<f64> {
+    let [.., before, last] = samples else {
+        return None;
+    };
+    let change = if kind == Kind::Counter && last.value < before.value {
+        // It began anew, at zero.
+        last.value
+    } else {
+        last.value - before.value
+    };
+    Some(match kind {
+        Kind::Counter => change / float::seconds(last.at_ms - before.at_ms),
+        Kind::Gauge => change,
+    })
+}
+
+/// `varianceOverTime`, promql/functions.go, Prometheus 3.5, in the same order of operations.
+fn variance(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut mean, mut squares, mut count) = (Sum::default(), Sum::default(), 0.0);
+    for value in values {
+        count += 1.0;
+        let delta = value - mean.value();
+        mean = mean.plus(delta / count);
+        squares = squares.plus(delta * (value - mean.value()));
+    }
+    squares.value() / count
 }
 
 struct Line {

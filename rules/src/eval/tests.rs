@@ -109,3 +109,127 @@ fn a_mean_that_would_overflow_is_taken_step_by_step() {
     let mean = one(&window, "avg_over_time(m[10m])", 120_000).unwrap();
     assert!((mean / f64::MAX - 1.0).abs() < 1e-12, "{mean}");
 }
+
+#[test]
+fn names_go_at_once_unless_a_query_asks_for_late() {
+    let window = window(&[(Labels::metric("m").with("a", "1"), &[1.0, 2.0])]);
+    let named = "sum by (__name__) (abs(m))";
+    let late = Query {
+        start_ms: 60_000,
+        end_ms: 60_000,
+        late_names: true,
+    };
+    let text = "label_replace(abs(m), \"of\", \"$1\", \"__name__\", \"(.+)\")";
+    let expr = check::parse(text).unwrap();
+    let vector = evaluate_query(&expr, &window, 60_000, late).unwrap();
+    assert_eq!(vector[0].labels.to_string(), "{a=\"1\", of=\"m\"}");
+    let at_once = evaluate(&window, text, 60_000).unwrap();
+    assert_eq!(at_once, [("{a=\"1\"}".to_owned(), 2.0)]);
+    assert_eq!(
+        evaluate(&window, named, 60_000).unwrap(),
+        [("{}".to_owned(), 2.0)]
+    );
+}
+
+#[test]
+fn at_start_and_end_is_the_time_of_the_rule_even_within_a_subquery() {
+    let window = window(&[(Labels::metric("m"), &[1.0, 2.0, 3.0, 4.0, 5.0])]);
+    let at_ms = 240_000;
+    assert_eq!(
+        one(&window, "sum_over_time((m @ end())[3m:1m])", at_ms),
+        Some(15.0)
+    );
+    assert_eq!(
+        one(
+            &window,
+            "sum_over_time((m @ start() offset 1m)[3m:1m])",
+            at_ms
+        ),
+        Some(12.0)
+    );
+    assert_eq!(one(&window, "sum_over_time(m[3m:1m])", at_ms), Some(12.0));
+    assert_eq!(
+        one(&window, "sum_over_time(m[3m:1m] offset 1m)", at_ms),
+        Some(9.0)
+    );
+}
+
+#[test]
+fn the_steps_of_a_subquery_are_multiples_of_the_step_whatever_the_time() {
+    let window = window(&[(Labels::metric("m"), &[1.0, 2.0, 3.0, 4.0])]);
+    // 60 s, 120 s and 180 s lie in (10 s, 190 s].
+    assert_eq!(
+        one(&window, "count_over_time(m[3m:1m])", 190_000),
+        Some(3.0)
+    );
+    // 100 s and 200 s, at which the newest samples are of 60 s and 180 s.
+    assert_eq!(
+        one(&window, "sum_over_time(m[200s:100s])", 210_000),
+        Some(6.0)
+    );
+    assert_eq!(one(&window, "count_over_time(m[30s:1m])", 170_000), None);
+    // Before the epoch too: -60 s, 0 s and 60 s.
+    assert_eq!(
+        one(&window, "sum_over_time(vector(time())[3m:1m])", 90_000),
+        Some(0.0)
+    );
+}
+
+#[test]
+fn series_that_become_one_at_different_times_of_a_subquery_leave_no_answer() {
+    // Prometheus evaluates the inside of a subquery as one range, and finds both there.
+    let (mut window, labels) = (Window::new(Duration::MAX), |name| Labels::metric(name));
+    window.put(&labels("a"), 0, 1.0);
+    window.put(&labels("b"), 600_000, 2.0);
+    for inside in [
+        "-{__name__=~\"a|b\"}",
+        "max_over_time({__name__=~\"a|b\"}[1m])",
+    ] {
+        let text = format!("sum_over_time(({inside})[15m:1m])");
+        let error = evaluate(&window, &text, 600_000).unwrap_err();
+        assert!(error.to_string().contains("same labelset"), "{error}");
+    }
+    let of_samples = "sum_over_time(({__name__=~\"a|b\"} * 2)[15m:1m])";
+    assert_eq!(
+        evaluate(&window, of_samples, 600_000).unwrap(),
+        [("{}".to_owned(), 14.0)]
+    );
+}
+
+#[test]
+fn a_time_that_no_date_can_be_told_of_leaves_no_answer() {
+    let window = window(&[(Labels::metric("m"), &[f64::NAN])]);
+    assert!(evaluate(&window, "hour(m)", 0).is_err());
+    assert_eq!(one(&window, "hour()", 3_600_000), Some(1.0));
+}
+
+#[test]
+fn how_many_to_keep_is_cut_off_and_must_be_a_number() {
+    let labels = |a: &str| Labels::metric("m").with("a", a);
+    let window = window(&[
+        (labels("1"), &[1.0]),
+        (labels("2"), &[2.0]),
+        (labels("3"), &[f64::NAN]),
+    ]);
+    let kept = |text: &str| evaluate(&window, text, 0).map(|vector| vector.len());
+    assert_eq!(kept("topk(1.9, m)"), Ok(1));
+    assert_eq!(kept("topk(1e18, m)"), Ok(3));
+    assert_eq!(kept("bottomk(0.9, m)"), Ok(0));
+    assert_eq!(kept("topk(-Inf, m)"), Ok(0));
+    assert_eq!(kept("topk(NaN, none)"), Ok(0));
+    assert!(kept("topk(NaN, m)").is_err());
+    assert!(kept("topk(Inf, m)").is_err());
+    let last = evaluate(&window, "bottomk(3, m)", 0)
+        .unwrap()
+        .pop()
+        .unwrap();
+    assert!(last.1.is_nan(), "NaN is last: {last:?}");
+}
+
+#[test]
+fn infinity_beats_nan_where_go_has_it_so() {
+    let window = window(&[(Labels::metric("m"), &[f64::NAN])]);
+    assert_eq!(one(&window, "clamp_min(m, Inf)", 0), Some(f64::INFINITY));
+    assert!(one(&window, "clamp_min(m, 1)", 0).unwrap().is_nan());
+    assert_eq!(one(&window, "clamp(m, 2, 1)", 0), None);
+}

@@ -80,11 +80,11 @@ fn an_empty_file_has_no_rules_as_in_prometheus() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_is_refused_with_file_group_rule_reason_and_cure() {
-    let supported = "supported are selectors";
+    let supported = "supported are all operators";
     refused_rule("alert: A, expr: 'no_such(x)'", "no_such", supported);
     refused_rule(
-        "alert: A, expr: 'topk(1, x)'",
-        "`topk` is not supported",
+        "alert: A, expr: 'limitk(1, x)'",
+        "`limitk` is not supported",
         supported,
     );
     refused_rule("alert: A, expr: 'x +'", "not PromQL", supported);

@@ -169,10 +169,7 @@ fn a_random_expression_has_the_value_that_prometheus_gives_it() {
 #[test]
 fn a_label_set_is_written_so_that_promtool_reads_it_back() {
     let labels = Labels::metric("m").with("a", "it's \"so\"\\\n");
-    let vector = vec![eval::Element {
-        labels: labels.clone(),
-        value: 1.0,
-    }];
+    let vector = vec![eval::Element::new(labels.clone(), 1.0)];
     let series = TestSeries {
         labels,
         points: vec![super::Point::Value(1.0)],
