@@ -9,6 +9,7 @@ mod classify;
 mod derivation;
 mod evidence;
 mod hash;
+mod regret;
 mod rows;
 mod tally;
 
@@ -17,6 +18,7 @@ use std::path::Path;
 use crate::{Layout, NixConf, Result, store::Snapshot};
 
 pub use cache::default_dir;
+pub use regret::{Regret, Regrets};
 pub use rows::Cursor;
 pub use tally::{Count, SubstituterTally, Tally};
 

@@ -2,9 +2,14 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+/// Now.
+pub fn now() -> SystemTime {
+    SystemTime::now()
+}
+
 /// Milliseconds since the epoch; 0 for a clock before it.
 pub fn now_ms() -> i64 {
-    millis(SystemTime::now())
+    millis(now())
 }
 
 /// A time as milliseconds since the epoch; 0 for one before it.

@@ -101,10 +101,20 @@ struct GcFragment {
     trigger_files: Option<Amount>,
     target_files: Option<Amount>,
     keep_generations: Option<usize>,
+    keep_younger_than: Option<TimeSpan>,
+    keep_recent: Option<TimeSpan>,
+    profiles: BTreeMap<String, ProfileFragment>,
     minimum_gain: Option<Amount>,
     cooldown: Option<TimeSpan>,
     deadline: Option<TimeSpan>,
     ballast: Option<ByteSize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProfileFragment {
+    keep_generations: Option<usize>,
+    keep_younger_than: Option<TimeSpan>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -227,6 +237,13 @@ impl Settings {
         if self.gc.keep_generations == 0 {
             return Err("`gc.keep_generations` must be at least 1".to_owned());
         }
+        if let Some(rule) = (self.gc.profiles.iter()).find(|rule| rule.keep_generations == Some(0))
+        {
+            let pattern = &rule.pattern;
+            return Err(format!(
+                "`gc.profiles.{pattern:?}.keep_generations` must be at least 1"
+            ));
+        }
         let ballast = self.gc.ballast.0;
         if ballast > 0 && ballast < MIN_BALLAST {
             return Err(
@@ -277,6 +294,15 @@ impl GcFragment {
                 default.target_files_percent,
             )?,
             keep_generations: self.keep_generations.unwrap_or(default.keep_generations),
+            keep_younger_than: span(self.keep_younger_than, default.keep_younger_than),
+            keep_recent: span(self.keep_recent, default.keep_recent),
+            profiles: (self.profiles.into_iter())
+                .map(|(pattern, rule)| gc::policy::ProfileRule {
+                    pattern,
+                    keep_generations: rule.keep_generations,
+                    keep_younger_than: rule.keep_younger_than.map(|span| span.0),
+                })
+                .collect(),
             minimum_gain_percent: percent(
                 "minimum_gain",
                 self.minimum_gain,

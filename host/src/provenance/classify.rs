@@ -56,13 +56,19 @@ fn origin(row: &Row, evidence: &Evidence<'_>) -> Origin {
 /// its signatures came along (`ValidPathInfo` is taken over whole); a path that was copied in with
 /// others was not taken from there.
 fn hit<'a>(row: &Row, lookups: &'a [Lookup]) -> Option<(&'a Lookup, &'a NarInfo)> {
-    let nar_hash = hash::to_base32(&row.nar_hash);
-    lookups
-        .iter()
+    had_by(row, lookups)
         .filter_map(|lookup| Some((lookup, lookup.found.as_ref()?)))
-        .filter(|(_, info)| hash::to_base32(&info.nar_hash) == nar_hash)
         .filter(|(_, info)| info.signatures.iter().all(|s| row.signatures.contains(s)))
         .min_by_key(|(lookup, _)| lookup.priority)
+}
+
+/// The answers of substituters that had just these contents, wherever the path came from.
+pub(super) fn had_by<'a>(row: &Row, lookups: &'a [Lookup]) -> impl Iterator<Item = &'a Lookup> {
+    let nar_hash = hash::to_base32(&row.nar_hash);
+    lookups.iter().filter(move |lookup| {
+        let found = lookup.found.as_ref();
+        found.is_some_and(|info| hash::to_base32(&info.nar_hash) == nar_hash)
+    })
 }
 
 fn missed_by(row: &Row, evidence: &Evidence<'_>) -> MissedBy {

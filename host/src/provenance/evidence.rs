@@ -53,7 +53,7 @@ pub(super) fn gather<'a>(
     })
 }
 
-fn base_name(path: &str) -> Option<&str> {
+pub(super) fn base_name(path: &str) -> Option<&str> {
     let name = path.strip_prefix(STORE_DIR)?.strip_prefix('/')?;
     (!name.is_empty() && !name.contains('/')).then_some(name)
 }
@@ -61,15 +61,21 @@ fn base_name(path: &str) -> Option<&str> {
 /// Every build that runs or is sent away by this host writes a log (`LogFile` in
 /// `derivation-building-goal.cc`), so a path whose deriver has one was built and not copied.
 fn log_begun(layout: &Layout, deriver: &str) -> Result<Option<SystemTime>> {
+    // A log that was written anew keeps its first birth, which is only more careful. A file
+    // system without births gives the time of the last write.
+    let begun = |meta: fs::Metadata| meta.created().or_else(|_| meta.modified()).ok();
+    Ok(log(layout, deriver)?.and_then(begun))
+}
+
+/// The log of the last build of a derivation, given by its base name.
+pub(super) fn log(layout: &Layout, deriver: &str) -> Result<Option<fs::Metadata>> {
     let Some((prefix, rest)) = deriver.split_at_checked(2) else {
         return Ok(None);
     };
     let dir = layout.inside("/nix/var/log/nix/drvs").join(prefix);
     for name in [format!("{rest}.bz2"), rest.to_owned()] {
         if let Some(meta) = look(&dir.join(name))? {
-            // A log that was written anew keeps its first birth, which is only more careful. A
-            // file system without births gives the time of the last write.
-            return Ok(meta.created().or_else(|_| meta.modified()).ok());
+            return Ok(Some(meta));
         }
     }
     Ok(None)

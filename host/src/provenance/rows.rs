@@ -45,6 +45,21 @@ pub(super) struct Found {
     pub(super) cursor: Cursor,
 }
 
+const SELECT: &str = "SELECT path, hash, narSize, registrationTime, deriver, ultimate, sigs, ca, \
+     EXISTS (SELECT 1 FROM DerivationOutputs o WHERE o.path = v.path) FROM ValidPaths v";
+
+/// The rows of these paths; one that is not valid has none.
+pub(super) fn of(snapshot: &Snapshot, paths: impl Iterator<Item = String>) -> Result<Vec<Row>> {
+    let sql = |e: rusqlite::Error| snapshot.error(&e);
+    let query = format!("{SELECT} WHERE path = ?1");
+    let mut statement = snapshot.connection().prepare(&query).map_err(sql)?;
+    let mut rows = Vec::new();
+    for path in paths {
+        rows.extend(statement.query_row([path], row).optional().map_err(sql)?);
+    }
+    Ok(rows)
+}
+
 pub(super) fn since(snapshot: &Snapshot, cursor: Option<Cursor>) -> Result<Found> {
     query(snapshot, cursor).map_err(|e| snapshot.error(&e))
 }
@@ -69,11 +84,7 @@ fn query(snapshot: &Snapshot, cursor: Option<Cursor>) -> rusqlite::Result<Found>
         });
     };
     let rows: Vec<Row> = connection
-        .prepare(
-            "SELECT path, hash, narSize, registrationTime, deriver, ultimate, sigs, ca, \
-             EXISTS (SELECT 1 FROM DerivationOutputs o WHERE o.path = v.path) \
-             FROM ValidPaths v WHERE id > ?1 AND id <= ?2 ORDER BY id",
-        )?
+        .prepare(&format!("{SELECT} WHERE id > ?1 AND id <= ?2 ORDER BY id"))?
         .query_map([from.last_id, last_id], row)?
         .collect::<rusqlite::Result<_>>()?;
     let registered = u64::try_from(last_id - from.last_id).unwrap_or(0);

@@ -147,6 +147,22 @@ impl<'a> Reclaim<'a> {
         }
     }
 
+    /// An entry that was added stays after all.
+    pub fn remove(&mut self, footprint: &Footprint) {
+        self.bytes -= footprint.own_bytes;
+        self.files -= footprint.own_files;
+        for file in &footprint.shared {
+            let Some(seen) = self.seen.get_mut(&file.inode) else {
+                continue;
+            };
+            if *seen == file.links - u64::from(self.optimised.contains(&file.inode)) {
+                self.bytes -= file.bytes;
+                self.files -= 1;
+            }
+            *seen -= 1;
+        }
+    }
+
     /// Bytes freed by all that was added.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -1,11 +1,18 @@
 //! Every newly registered path is classed by where it came from, with a real binary cache that
 //! has some paths and not others.
 
-use std::{collections::HashMap, fs, path::PathBuf, process::Stdio};
+use std::{
+    collections::HashMap,
+    fs,
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, SystemTime},
+};
 
 use snowguard_host::{
     Kind, NixConf,
-    provenance::{Added, Cursor, Look, MissedBy, Origin, Tally, default_dir},
+    provenance::{Added, Cursor, Look, MissedBy, Origin, Regret, Regrets, Tally, default_dir},
+    store::Graph,
 };
 
 use crate::{http_cache::HttpCache, lab, private::Host};
@@ -117,6 +124,53 @@ fn by_path(look: &Look) -> HashMap<&str, &Added> {
         .iter()
         .map(|added| (added.path.as_str(), added))
         .collect()
+}
+
+#[test]
+fn what_it_would_take_to_have_a_path_again_is_what_its_origin_says() {
+    for nix in lab::all_nix() {
+        let case = Case::new(nix);
+        case.publish("cached");
+        case.begin();
+        let cached = case.get("cached", "");
+        let built = case.get("not-cached", "");
+        let copied = case.import("copied");
+
+        let layout = case.here.layout();
+        let graph = Graph::read(&layout).unwrap();
+        let id = |path: &str| {
+            let name = path.rsplit('/').next().unwrap();
+            graph.find(name).unwrap()
+        };
+        let all: Vec<_> = graph.ids().collect();
+        let read = |conf: &NixConf, now| {
+            let regrets = Regrets::read(&layout, conf, &default_dir(&layout), &graph, &all, now);
+            assert!(regrets.unreadable.is_empty(), "{:?}", regrets.unreadable);
+            [&cached, &built, &copied].map(|path| regrets.of(id(path)))
+        };
+        let conf = NixConf::read(&layout).unwrap();
+        let now = SystemTime::now();
+        let [of_cached, of_built, of_copied] = read(&conf, now);
+        assert_eq!((of_cached, of_copied), (Regret::Download, Regret::Fetch));
+        assert!(
+            matches!(
+                of_built,
+                Regret::Build {
+                    seconds: Some(0..60)
+                }
+            ),
+            "{of_built:?}"
+        );
+
+        // An old answer, and one of a substituter that is no longer asked, are none.
+        let later = now + Duration::from_secs(31 * 86_400);
+        assert_eq!(read(&conf, later)[0], Regret::Fetch);
+        let other = NixConf {
+            substituters: vec!["https://elsewhere.example/".to_owned()],
+            ..conf
+        };
+        assert_eq!(read(&other, now)[0], Regret::Fetch);
+    }
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use std::{
     cell::RefCell,
     cmp::Reverse,
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
+    time::SystemTime,
 };
 
 use serde::Serialize;
@@ -14,9 +15,11 @@ use snowguard_host::{
     store::{FileSystem, Footprint},
 };
 use snowguard_watchdog::{
+    clock,
     config::Settings,
     gc::{
         facts::{Facts, Scales},
+        ladder::Tier,
         plan::{Plan, plan, plan_for},
         policy::Space,
     },
@@ -42,6 +45,10 @@ impl Scales for Remembering<'_> {
         self.bytes.borrow_mut().insert(name.to_owned(), bytes);
         Ok(footprint)
     }
+
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
+        self.layout.arrived(name)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +67,10 @@ struct Report {
 struct DeadView {
     entries: usize,
     frees: Space,
+    /// How many of them are missed how much once they are gone.
+    missed: BTreeMap<Tier, usize>,
+    /// Dead, but they stay, because they came only now.
+    recent: usize,
     largest: Vec<Entry>,
     /// All of them, in the order of deletion.
     paths: Vec<String>,
@@ -97,7 +108,7 @@ pub(super) fn run(
             newest.map(|good| good.store_path.clone().into()).collect()
         })
         .unwrap_or_default();
-    let facts = Facts::read(&host.layout, &good)?;
+    let facts = Facts::read(&host.layout, &good, clock::now())?;
     let scales = Remembering {
         layout: &host.layout,
         bytes: RefCell::default(),
@@ -124,6 +135,11 @@ pub(super) fn run(
     };
     for error in &plan.dead.unmeasured {
         say(&format!("snowguard: warning: {error}; it stays"));
+    }
+    for error in &plan.dead.unordered {
+        say(&format!(
+            "snowguard: warning: {error}; the order is worse for it"
+        ));
     }
     let report = report(
         &settings,
@@ -161,6 +177,8 @@ fn report(
         dead: DeadView {
             entries: plan.dead_entries(),
             frees: plan.dead.frees,
+            missed: plan.dead.tiers,
+            recent: plan.dead.recent,
             largest: largest.collect(),
             paths: plan.dead.groups.iter().flatten().map(path).collect(),
             unmeasured: plan.dead.unmeasured,
@@ -216,6 +234,16 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
     if further > 0 {
         page.line(&format!("  and {further} smaller"))?;
     }
+    if !dead.missed.is_empty() {
+        let missed: Vec<String> = (dead.missed.iter())
+            .map(|(tier, count)| format!("{count} {}", missed(*tier)))
+            .collect();
+        page.line(&format!("  To have them again: {}", missed.join(", ")))?;
+    }
+    if dead.recent > 0 {
+        let entries = text::number(dead.recent, "dead entry stays", "dead entries stay");
+        page.line(&format!("  {entries}, too young for `gc.keep_recent`"))?;
+    }
 
     page.line("")?;
     let given_up = &report.generations;
@@ -234,6 +262,17 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
         ]);
     }
     page.table(&table, 2)
+}
+
+/// What it would take to have entries of a tier again.
+const fn missed(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Stray => "left over, in no database",
+        Tier::Download => "from a substituter",
+        Tier::Fetch => "from elsewhere",
+        Tier::Build => "by a build",
+        Tier::LongBuild => "by a long build",
+    }
 }
 
 /// Inodes are named where they matter: btrfs has none to count.

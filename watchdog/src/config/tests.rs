@@ -68,6 +68,8 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[gc]\ntrigger = \"2GiB\"\ntarget = \"2GiB\"\n",
         "[gc]\ntrigger_files = \"10%\"\n",
         "[gc]\nkeep_generations = 0\n",
+        "[gc.profiles.system]\nkeep_generations = 0\n",
+        "[gc.profiles.system]\nkeep_oldest = 1\n",
         "[gc]\nballast = \"1MiB\"\n",
         "[rollback]\nsoak = \"0s\"\n",
         "[rollback]\nverify_soak = \"5m\"\n",

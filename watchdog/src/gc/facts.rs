@@ -1,9 +1,17 @@
 //! What a plan is made from: the store, its generations, and what must stay.
 
-use std::{collections::HashSet, ffi::OsStr, path::PathBuf};
+use std::{
+    collections::HashSet,
+    ffi::OsStr,
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    time::{Duration, SystemTime},
+};
 
 use snowguard_host::{
     BootDefault, FactError, Layout, Locks, NixConf, Profiles, System,
+    provenance::{self, Regrets},
     store::{Analysis, FileSystem, Footprint, optimised_inodes},
 };
 
@@ -18,6 +26,10 @@ pub struct Facts {
     pub profiles: Profiles,
     /// Store paths of systems that are never given up, and what each is.
     pub protected: Vec<Protected>,
+    /// What it would take to have the dead paths again.
+    pub regrets: Regrets,
+    /// When the host was read, by its own clock.
+    pub now: SystemTime,
     /// Inodes with a link in `.links`.
     pub optimised: HashSet<u64>,
     /// The process that holds `gc.lock`: another collection is under way.
@@ -40,20 +52,45 @@ pub trait Scales {
     /// # Errors
     /// If something under it cannot be read.
     fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError>;
+
+    /// When the entry came to this host, or later. `None` if it is gone.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError>;
 }
 
 impl Scales for Layout {
     fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
         Footprint::read(self, name)
     }
+
+    /// Nix sets the time of modification to 1 s after the epoch and copies registration times
+    /// along with paths; the change time of the inode is this host's own, and nothing sets it
+    /// back. `--optimise` makes an entry look younger, which keeps it longer.
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
+        let path = self.store().join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(meta) => {
+                let seconds = u64::try_from(meta.ctime()).unwrap_or(0);
+                Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)))
+            }
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => {
+                let attempt = "ask when a store path came";
+                Err(FactError::io(attempt, path, &source, "run as root"))
+            }
+        }
+    }
 }
 
 impl Facts {
-    /// Reads the host. `good` are store paths of systems that are known good.
+    /// Reads the host, at `now` by its clock. `good` are store paths of systems that are known
+    /// good.
     ///
     /// # Errors
     /// Whatever cannot be read: a plan is made from everything or not at all.
-    pub fn read(layout: &Layout, good: &[PathBuf]) -> Result<Self, FactError> {
+    pub fn read(layout: &Layout, good: &[PathBuf], now: SystemTime) -> Result<Self, FactError> {
         let conf = NixConf::read(layout)?;
         let profiles = Profiles::read(layout)?;
         let system = System::read(layout, &profiles)?;
@@ -77,8 +114,13 @@ impl Facts {
             protect(path.clone(), "known good");
         }
         let collector = Locks::read(layout)?.holder(&layout.state().join("gc.lock"))?;
+        let analysis = Analysis::read(layout, &conf)?;
+        let cache = provenance::default_dir(layout);
+        let (graph, dead) = (&analysis.graph, &analysis.dead);
         Ok(Self {
-            analysis: Analysis::read(layout, &conf)?,
+            regrets: Regrets::read(layout, &conf, &cache, graph, dead, now),
+            now,
+            analysis,
             file_system: FileSystem::read(layout)?,
             profiles,
             protected,

@@ -37,7 +37,7 @@ pub struct RealHost {
 
 impl Host for RealHost {
     fn facts(&mut self) -> Result<Facts, FactError> {
-        Facts::read(&self.layout, &self.good)
+        Facts::read(&self.layout, &self.good, clock::now())
     }
 
     fn scales(&self) -> &dyn Scales {

@@ -8,14 +8,19 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
     path::PathBuf,
+    time::{Duration, SystemTime},
 };
 
 use snowguard_host::{
     FactError,
+    provenance::Regret,
     store::{FileSystem, Footprint, Keep},
 };
 
-use super::{facts::Scales, policy::Space};
+use super::{
+    facts::Scales,
+    policy::{Policy, Space},
+};
 
 /// Base names of the store directory.
 pub(crate) type Names = BTreeSet<String>;
@@ -80,6 +85,11 @@ pub(crate) struct World {
     pub(crate) running: Option<String>,
     pub(crate) boot_default: Option<String>,
     pub(crate) good: Names,
+    /// What came to this host only now.
+    pub(crate) recent: Names,
+    /// What it would take to have a path again; it came from elsewhere if nothing
+    /// is said.
+    pub(crate) regrets: BTreeMap<String, Regret>,
     pub(crate) disk: FileSystem,
 }
 
@@ -102,6 +112,18 @@ impl World {
     pub(crate) fn keepers(&self, name: &str) -> Names {
         let others = self.entries.keys().filter(|other| *other != name);
         others.filter(|a| self.keeps(a, name)).cloned().collect()
+    }
+
+    /// A path with all that keeps it, directly or not.
+    pub(crate) fn with_keepers(&self, name: &str) -> Names {
+        let mut closure = Names::from([name.to_owned()]);
+        loop {
+            let more: Names = closure.iter().flat_map(|name| self.keepers(name)).collect();
+            if more.is_subset(&closure) {
+                return closure;
+            }
+            closure.extend(more);
+        }
     }
 
     /// What is alive to a reader of the files when some generations are given up.
@@ -167,16 +189,24 @@ impl World {
         .collect()
     }
 
-    /// Generations that may go when the newest `keep` of each profile stay, oldest first.
-    pub(crate) fn removable(&self, keep: usize) -> Vec<Handle> {
+    /// Generations that policy lets go, oldest first. Of rules for single profiles the model has
+    /// those that name one of them alone.
+    pub(crate) fn removable(&self, policy: &Policy) -> Vec<Handle> {
         let protected = self.protected();
         let mut removable = Vec::new();
         for profile in &self.profiles {
+            let mut rules = policy.profiles.iter();
+            let rule = rules.find(|rule| rule.pattern == profile.name);
+            let keep = rule.and_then(|rule| rule.keep_generations);
+            let keep = keep.unwrap_or(policy.keep_generations).max(1);
+            let young = rule.and_then(|rule| rule.keep_younger_than);
+            let young = young.unwrap_or(policy.keep_younger_than).as_secs();
             for generation in &profile.generations {
-                let mut newer = profile.generations.iter().map(|g| g.number);
-                let is_among_newest =
-                    newer.by_ref().filter(|n| *n > generation.number).count() < keep.max(1);
+                let newer = profile.generations.iter().map(|g| g.number);
+                let is_among_newest = newer.filter(|n| *n > generation.number).count() < keep;
+                let is_young = NOW - generation.created < i64::try_from(young).unwrap();
                 if !is_among_newest
+                    && !is_young
                     && profile.current != Some(generation.number)
                     && !protected.contains(&generation.target)
                 {
@@ -227,19 +257,15 @@ impl World {
         self.entries.get(name).is_some_and(|entry| entry.on_disk)
     }
 
-    /// Entries and all that must go with them, if all of that can be measured.
+    /// Entries and all that must go with them, if all of that can be measured and did not come
+    /// only now.
     pub(crate) fn deletable(&self, dead: &Names) -> Names {
         let blocked = |name: &&String| {
-            let mut closure = Names::from([(*name).clone()]);
-            loop {
-                let more: Names = closure.iter().flat_map(|name| self.keepers(name)).collect();
-                if more.is_subset(&closure) {
-                    break;
-                }
-                closure.extend(more);
-            }
-            let mut entries = closure.iter().filter_map(|name| self.entries.get(name));
-            entries.any(|entry| !entry.readable)
+            let closure = self.with_keepers(name);
+            let is_readable = |name| self.entries.get(name).is_none_or(|entry| entry.readable);
+            closure
+                .iter()
+                .any(|name| !is_readable(name) || self.recent.contains(name))
         };
         dead.iter().filter(|name| !blocked(name)).cloned().collect()
     }
@@ -266,6 +292,22 @@ impl World {
 #[derive(Debug)]
 pub(crate) struct FakeScales {
     weights: BTreeMap<OsString, Option<Footprint>>,
+    arrived: BTreeMap<OsString, i64>,
+}
+
+/// The clock of the model when nothing else is said, seconds since the epoch.
+pub(crate) const NOW: i64 = 1_700_100_000;
+
+/// A time of the model.
+pub(crate) fn at(seconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or(0))
+}
+
+impl FakeScales {
+    /// Seconds since the epoch, by the base name.
+    fn arrival(&self, name: &OsStr) -> i64 {
+        self.arrived.get(name).copied().unwrap_or(0)
+    }
 }
 
 impl Scales for FakeScales {
@@ -280,5 +322,9 @@ impl Scales for FakeScales {
             )),
             None => Ok(Footprint::default()),
         }
+    }
+
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
+        Ok(Some(at(self.arrival(name))))
     }
 }

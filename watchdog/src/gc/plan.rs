@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use snowguard_exporter::units::TimeSpan;
 use snowguard_host::FactError;
 
 use super::{
@@ -149,7 +150,7 @@ pub fn plan_for(
         );
     }
     let mut tally = Tally::new(facts);
-    let dead = ladder::dead_paths(facts, need, scales, &mut tally);
+    let dead = ladder::dead_paths(facts, policy, need, scales, &mut tally);
     let mut promised = dead.frees;
     let victims = if promised.covers(need) {
         Vec::new()
@@ -164,7 +165,10 @@ pub fn plan_for(
             && (need == 0 || promised > 0)
     };
     if !enough(promised.bytes, need.bytes) || !enough(promised.files, need.files) {
-        return refuse(Reason::CannotHelp, cannot_help(facts, need, promised));
+        return refuse(
+            Reason::CannotHelp,
+            cannot_help(facts, need, promised, dead.recent),
+        );
     }
     Ok(Plan {
         need,
@@ -175,7 +179,12 @@ pub fn plan_for(
     })
 }
 
-fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
+fn cannot_help(facts: &Facts, need: Space, promised: Space, recent: usize) -> String {
+    let recent = match recent {
+        0 => String::new(),
+        1 => ", one dead entry is too young (`gc.keep_recent`)".to_owned(),
+        count => format!(", {count} dead entries are too young (`gc.keep_recent`)"),
+    };
     let mut pins = BTreeMap::<&str, usize>::new();
     for root in &facts.analysis.roots.found {
         let kind = match root.kind {
@@ -192,7 +201,7 @@ fn cannot_help(facts: &Facts, need: Space, promised: Space) -> String {
         .map(|(kind, count)| format!("{count} by {kind}"))
         .collect();
     format!(
-        "{need} are needed, {promised} could be freed; {} paths are alive, pinned: {}",
+        "{need} are needed, {promised} could be freed{recent}; {} paths are alive, pinned: {}",
         facts.analysis.alive.count(),
         if pins.is_empty() {
             "none".to_owned()
@@ -210,10 +219,23 @@ fn kept(facts: &Facts, policy: &Policy) -> String {
     } else {
         format!(", and the systems that are {}", what.join(", "))
     };
+    let young = |age: std::time::Duration, of: &str| {
+        if age.is_zero() {
+            return String::new();
+        }
+        format!(", {of} younger than {}", TimeSpan(age))
+    };
+    let rules = match policy.profiles.len() {
+        0 => "",
+        _ => " (other rules for some profiles)",
+    };
     format!(
-        "{} live paths, the newest {} generations of each profile and its current one{systems}",
+        "{} live paths, the newest {} generations of each profile{}{rules} and its current one\
+         {systems}{}",
         facts.analysis.alive.count(),
         policy.keep_generations.max(1),
+        young(policy.keep_younger_than, "those"),
+        young(policy.keep_recent, "dead paths"),
     )
 }
 

@@ -1,6 +1,6 @@
 //! The limits that the gc remedy keeps.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use snowguard_exporter::units::{Amount, ByteSize};
 use snowguard_host::store::FileSystem;
@@ -22,6 +22,12 @@ pub struct Policy {
     pub target_files_percent: u8,
     /// The newest generations of each profile that are never given up.
     pub keep_generations: usize,
+    /// Generations whose link is younger than this are never given up.
+    pub keep_younger_than: Duration,
+    /// Other rules for some profiles.
+    pub profiles: Vec<ProfileRule>,
+    /// Dead paths that came to this host less than this ago stay.
+    pub keep_recent: Duration,
     /// A collection that would free less than this share of what is needed is not begun.
     pub minimum_gain_percent: u8,
     /// Pause after a collection, or after a refusal, before the next is looked at.
@@ -41,12 +47,67 @@ impl Default for Policy {
             trigger_files_percent: 5,
             target_files_percent: 10,
             keep_generations: 5,
+            keep_younger_than: Duration::ZERO,
+            profiles: Vec::new(),
+            keep_recent: Duration::from_secs(3600),
             minimum_gain_percent: 5,
             cooldown: Duration::from_secs(600),
             deadline: Duration::from_secs(1800),
             ballast: ByteSize(32 << 20),
         }
     }
+}
+
+/// What is kept of the profiles that a pattern names, where that differs from the rest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProfileRule {
+    /// The profile's name; `*` stands for any letters, `/` among them.
+    pub pattern: String,
+    /// In place of [`Policy::keep_generations`].
+    pub keep_generations: Option<usize>,
+    /// In place of [`Policy::keep_younger_than`].
+    pub keep_younger_than: Option<Duration>,
+}
+
+impl ProfileRule {
+    fn names(&self, profile: &[u8]) -> bool {
+        let mut rest = profile;
+        let mut parts = self.pattern.as_bytes().split(|byte| *byte == b'*');
+        let first = parts.next().unwrap_or_default();
+        let Some(after) = rest.strip_prefix(first) else {
+            return false;
+        };
+        rest = after;
+        let mut parts = parts.peekable();
+        if parts.peek().is_none() {
+            return rest.is_empty();
+        }
+        while let Some(part) = parts.next() {
+            if parts.peek().is_none() {
+                return rest.ends_with(part);
+            }
+            let found = (0..=rest.len()).find(|at| rest[*at..].starts_with(part));
+            let Some(at) = found else {
+                return false;
+            };
+            rest = &rest[at + part.len()..];
+        }
+        true
+    }
+
+    /// How much of a name the pattern fixes: the more, the more it counts.
+    fn letters(&self) -> usize {
+        self.pattern.bytes().filter(|byte| *byte != b'*').count()
+    }
+}
+
+/// What is kept of one profile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeping {
+    /// So many of its newest generations, at least 1.
+    pub generations: usize,
+    /// And those whose link is younger.
+    pub younger_than: Duration,
 }
 
 /// So many bytes and inodes.
@@ -106,6 +167,21 @@ impl std::fmt::Display for Space {
 }
 
 impl Policy {
+    /// What is kept of a profile. Of the rules that name it, the one that fixes most letters of
+    /// its name counts; of several such, what keeps more.
+    pub fn keeping(&self, profile: &Path) -> Keeping {
+        let name = profile.as_os_str().as_encoded_bytes();
+        let rules = || self.profiles.iter().filter(|rule| rule.names(name));
+        let most = rules().map(ProfileRule::letters).max();
+        let rules = || rules().filter(|rule| Some(rule.letters()) == most);
+        let generations = rules().filter_map(|rule| rule.keep_generations).max();
+        let younger_than = rules().filter_map(|rule| rule.keep_younger_than).max();
+        Keeping {
+            generations: generations.unwrap_or(self.keep_generations).max(1),
+            younger_than: younger_than.unwrap_or(self.keep_younger_than),
+        }
+    }
+
     /// The bytes and inodes below which the alert trips, on this file system. One that makes
     /// inodes as it needs them (btrfs) reports none and has no limit of them.
     pub fn trigger_on(&self, file_system: &FileSystem) -> Space {

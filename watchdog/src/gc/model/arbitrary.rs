@@ -6,10 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::{
     collection::{btree_map, vec},
     option,
-    prelude::{Strategy, any},
-    prop_compose,
+    prelude::{Just, Strategy, any},
+    prop_compose, prop_oneof,
 };
-use snowguard_host::store::{FileSystem, Keep};
+use snowguard_host::{
+    provenance::Regret,
+    store::{FileSystem, Keep},
+};
 
 use super::{Entry, Generation, Names, Profile, Shared, World};
 use crate::gc::policy::Space;
@@ -55,6 +58,13 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                 running: system_at(1),
                 boot_default: system_at(2),
                 good: system_at(3).into_iter().collect(),
+                recent: (seeds.iter().enumerate())
+                    .filter(|(_, seed)| seed.recent && seed.on_disk)
+                    .map(|(at, _)| self::name(at))
+                    .collect(),
+                regrets: (seeds.iter().enumerate())
+                    .filter_map(|(at, seed)| Some((self::name(at), seed.regret?)))
+                    .collect(),
                 disk: FileSystem {
                     size_bytes: 1 << 30,
                     avail_bytes: 0,
@@ -108,6 +118,17 @@ struct EntrySeed {
     own: Space,
     on_disk: bool,
     readable: bool,
+    recent: bool,
+    regret: Option<Regret>,
+}
+
+fn regret() -> impl Strategy<Value = Option<Regret>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Regret::Download)),
+        Just(Some(Regret::Fetch)),
+        option::of(0..2000_u64).prop_map(|seconds| Some(Regret::Build { seconds })),
+    ]
 }
 
 prop_compose! {
@@ -119,9 +140,11 @@ prop_compose! {
         own in space(),
         gone in 0..20_u8,
         unreadable in 0..20_u8,
+        recent in 0..10_u8,
+        regret in regret(),
     ) -> EntrySeed {
-        let (on_disk, readable) = (gone < 19, unreadable < 19);
-        EntrySeed { references, itself, deriver, output, own, on_disk, readable }
+        let (on_disk, readable, recent) = (gone < 19, unreadable < 19, recent == 9);
+        EntrySeed { references, itself, deriver, output, own, on_disk, readable, recent, regret }
     }
 }
 
@@ -242,6 +265,8 @@ pub(crate) fn empty() -> World {
         running: None,
         boot_default: None,
         good: Names::new(),
+        recent: Names::new(),
+        regrets: BTreeMap::new(),
         disk: FileSystem {
             size_bytes: 1000 * super::BLOCK,
             avail_bytes: 0,

@@ -14,7 +14,7 @@ use nix::sys::{
     time::TimeSpec,
 };
 use rusqlite::{Connection, params};
-use snowguard_host::{Layout, store::Footprint};
+use snowguard_host::{Layout, provenance::Regret, store::Footprint};
 use tempfile::TempDir;
 
 use super::{BLOCK, FakeScales, World};
@@ -34,6 +34,7 @@ const SCHEMA: &str = "
 pub(crate) struct Files {
     root: TempDir,
     good: Vec<PathBuf>,
+    regrets: BTreeMap<String, Regret>,
     scales: FakeScales,
 }
 
@@ -47,7 +48,14 @@ impl Files {
     }
 
     pub(crate) fn facts(&self) -> Facts {
-        Facts::read(&self.layout(), &self.good).unwrap()
+        let mut facts = Facts::read(&self.layout(), &self.good, super::at(super::NOW)).unwrap();
+        assert!(facts.regrets.unreadable.is_empty());
+        for (name, regret) in &self.regrets {
+            if let Some(id) = facts.analysis.graph.find(name) {
+                facts.regrets = facts.regrets.with(id, *regret);
+            }
+        }
+        facts
     }
 
     pub(crate) fn scales(&self) -> &FakeScales {
@@ -84,9 +92,13 @@ impl Files {
             .map(|name| PathBuf::from(store_path(name)));
         let mut files = Self {
             good: good.collect(),
+            regrets: world.regrets.clone(),
             root,
             scales: FakeScales {
                 weights: BTreeMap::new(),
+                arrived: (world.recent.iter())
+                    .map(|name| (OsString::from(name), super::NOW - 10))
+                    .collect(),
             },
         };
         files.database(world);
@@ -180,7 +192,7 @@ impl Files {
             };
             weights.insert(OsString::from(name), readable.then_some(footprint));
         }
-        self.scales = FakeScales { weights };
+        self.scales.weights = weights;
     }
 
     fn links(&self, world: &World) {

@@ -6,18 +6,25 @@
 //! cannot help."
 
 mod choice;
+mod order;
 mod refusals;
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
-use proptest::prelude::{
-    ProptestConfig, Strategy, TestCaseError, prop_assert, prop_assert_eq, proptest,
+use proptest::{
+    option,
+    prelude::{
+        Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq,
+        prop_oneof, proptest,
+    },
 };
+use snowguard_host::provenance::Regret;
 
 use super::{Plan, Reason, plan_for};
 use crate::gc::{
-    model::{Handle, Names, World, arbitrary, files::Files},
-    policy::{Policy, Space},
+    ladder::Tier,
+    model::{Handle, NOW, Names, World, arbitrary, files::Files},
+    policy::{Policy, ProfileRule, Space},
 };
 
 type Verdict = Result<(), TestCaseError>;
@@ -87,7 +94,7 @@ impl Judge {
     }
 
     fn gives_up_only_what_policy_lets_go_oldest_first(&self) -> Verdict {
-        let removable = self.world.removable(self.policy.keep_generations);
+        let removable = self.world.removable(&self.policy);
         let mut in_order = removable.iter();
         for victim in &self.victims {
             prop_assert!(
@@ -120,6 +127,54 @@ impl Judge {
         Ok(())
     }
 
+    /// What could be deleted of the dead, and how much each is missed with all that goes with it.
+    fn missed(&self) -> Vec<(Tier, String)> {
+        let own = |name: &String| match self.world.regrets.get(name) {
+            Some(Regret::Download) => Tier::Download,
+            Some(Regret::Fetch) | None => Tier::Fetch,
+            Some(Regret::Build {
+                seconds: Some(600..),
+            }) => Tier::LongBuild,
+            Some(Regret::Build { .. }) => Tier::Build,
+        };
+        let dead = self
+            .world
+            .entries
+            .keys()
+            .filter(|name| !self.alive.contains(*name));
+        let valid = self
+            .world
+            .deletable(&dead.cloned().collect())
+            .into_iter()
+            .map(|name| {
+                let tiers = self.world.with_keepers(&name);
+                (tiers.iter().map(own).max().unwrap(), name)
+            });
+        let strays = self.world.strays.keys().filter(|name| name.len() > 33);
+        valid
+            .chain(strays.map(|name| (Tier::Stray, name.clone())))
+            .collect()
+    }
+
+    fn takes_what_is_missed_more_only_if_the_rest_does_not_suffice(&self) -> Verdict {
+        let missed = self.missed();
+        let worst = missed.iter().filter(|(_, name)| self.dead.contains(name));
+        let Some(worst) = worst.map(|(tier, _)| *tier).max() else {
+            return Ok(());
+        };
+        let less = missed.iter().filter(|(tier, _)| *tier < worst);
+        let less = self
+            .world
+            .freed_by(&less.map(|(_, name)| name.clone()).collect());
+        prop_assert!(
+            !less.covers(self.plan.need),
+            "{:?} in vain: {}",
+            worst,
+            less
+        );
+        Ok(())
+    }
+
     fn takes_no_more_than_it_needs(&self) -> Verdict {
         let need = self.plan.need;
         if let Some(fewer) = self.victims.len().checked_sub(1) {
@@ -131,16 +186,20 @@ impl Judge {
                 let target = victim.id.target.file_name().unwrap().to_str().unwrap();
                 prop_assert!(!alive.contains(target), "{:?} frees nothing", victim);
             }
-        } else if let Some(last) = self.plan.dead.groups.last() {
-            let last: Names = last
-                .iter()
-                .map(|n| n.to_str().unwrap().to_owned())
-                .collect();
-            let fewer = self.dead.difference(&last).cloned().collect();
-            prop_assert!(
-                !self.world.freed_by(&fewer).covers(need),
-                "one group too many"
-            );
+        } else if self.plan.reaches_target() {
+            for group in &self.plan.dead.groups {
+                let group: Names = group
+                    .iter()
+                    .map(|n| n.to_str().unwrap().to_owned())
+                    .collect();
+                let fewer: Names = self.dead.difference(&group).cloned().collect();
+                // Unless something else needs it gone.
+                let is_free = fewer
+                    .iter()
+                    .all(|name| group.is_disjoint(&self.world.keepers(name)));
+                let suffice = is_free && self.world.freed_by(&fewer).covers(need);
+                prop_assert!(!suffice, "{:?} in vain", group);
+            }
         }
         Ok(())
     }
@@ -174,16 +233,41 @@ fn everything(world: &World, policy: &Policy) -> Space {
         .collect();
     let mut gone = world.deletable(&dead);
     gone.extend(world.strays.keys().filter(|name| name.len() > 33).cloned());
-    gone.extend(newly_dead(world, &world.removable(policy.keep_generations)));
+    gone.extend(newly_dead(world, &world.removable(policy)));
     world.freed_by(&gone)
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
-    (0..5_usize, 0..101_u8).prop_map(|(keep_generations, minimum_gain_percent)| Policy {
-        keep_generations,
-        minimum_gain_percent,
-        ..Policy::default()
-    })
+    let rule = (option::of(1..5_usize), option::of(young()));
+    (
+        0..5_usize,
+        young(),
+        option::of(rule),
+        any::<bool>(),
+        0..101_u8,
+    )
+        .prop_map(
+            |(keep_generations, keep_younger_than, rule, recent, minimum_gain_percent)| Policy {
+                keep_generations,
+                keep_younger_than,
+                profiles: (rule.into_iter())
+                    .map(|(keep_generations, keep_younger_than)| ProfileRule {
+                        pattern: "user".to_owned(),
+                        keep_generations,
+                        keep_younger_than,
+                    })
+                    .collect(),
+                keep_recent: Duration::from_secs(if recent { 11 } else { 0 }),
+                minimum_gain_percent,
+                ..Policy::default()
+            },
+        )
+}
+
+/// Nothing, or an age that some generations of the model have.
+fn young() -> impl Strategy<Value = Duration> {
+    let some = (0..22_i64).prop_map(|after| u64::try_from(NOW - 1_700_000_000 - after).unwrap());
+    prop_oneof![Just(0), some].prop_map(Duration::from_secs)
 }
 
 /// Per cent of all that could be freed.
@@ -199,8 +283,11 @@ proptest! {
 
     #[test]
     fn every_plan_is_safe_closed_true_and_just_enough(
-        world in arbitrary::world(), policy in policy(), bytes in 0..150_u64, files in 0..120_u64,
+        mut world in arbitrary::world(), policy in policy(), bytes in 0..150_u64, files in 0..120_u64,
     ) {
+        if policy.keep_recent.is_zero() {
+            world.recent.clear();
+        }
         let files_on_disk = Files::of(&world);
         let all = everything(&world, &policy);
         let need = share(all, bytes, files);
@@ -213,6 +300,7 @@ proptest! {
                 judge.gives_up_only_what_policy_lets_go_oldest_first()?;
                 judge.promises_what_it_frees()?;
                 judge.reaches_whatever_can_be_reached()?;
+                judge.takes_what_is_missed_more_only_if_the_rest_does_not_suffice()?;
                 judge.takes_no_more_than_it_needs()?;
             }
             Err(refusal) if need == Space::NONE => {

@@ -3,6 +3,7 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
+    time::SystemTime,
 };
 
 use serde_json::json;
@@ -43,6 +44,10 @@ impl Scales for Unrefused<'_> {
             return Err(FactError::new(Kind::Busy, "delete", path, cause, ""));
         }
         self.scales.weigh(name)
+    }
+
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
+        self.scales.arrived(name)
     }
 }
 

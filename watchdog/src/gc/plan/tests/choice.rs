@@ -1,7 +1,9 @@
 //! Single choices between generations.
 
-use super::{Policy, Space, World, arbitrary::named, plan_for};
-use crate::gc::model::{BLOCK, arbitrary::empty, files::Files};
+use std::time::Duration;
+
+use super::{Policy, ProfileRule, Space, World, arbitrary::named, plan_for};
+use crate::gc::model::{BLOCK, NOW, arbitrary::empty, files::Files};
 
 /// Six generations of 10 blocks each; the last one is current.
 fn six() -> World {
@@ -14,16 +16,23 @@ fn six() -> World {
 
 /// The generations given up for so many blocks when the newest two stay, and blocks promised.
 fn given_up(world: &World, blocks: u64) -> (Vec<u64>, u64) {
-    let files = Files::of(world);
-    let policy = Policy {
+    given_up_by(world, blocks, &two())
+}
+
+fn two() -> Policy {
+    Policy {
         keep_generations: 2,
         ..Policy::default()
-    };
+    }
+}
+
+fn given_up_by(world: &World, blocks: u64, policy: &Policy) -> (Vec<u64>, u64) {
+    let files = Files::of(world);
     let need = Space {
         bytes: blocks * BLOCK,
         files: 0,
     };
-    let plan = plan_for(&files.facts(), &policy, need, files.scales()).unwrap();
+    let plan = plan_for(&files.facts(), policy, need, files.scales()).unwrap();
     let numbers = plan.victims.iter().map(|victim| victim.id.number);
     (numbers.collect(), plan.promised.bytes / BLOCK)
 }
@@ -67,5 +76,50 @@ fn what_a_path_keeps_that_cannot_be_measured_is_not_promised() {
     reader.references.insert(named("system1"));
     reader.readable = false;
     world.entries.insert(named("reader"), reader);
-    assert_eq!(given_up(&world, 15), (vec![1, 2, 3], 20));
+    assert_eq!(given_up(&world, 15), (vec![2, 3], 20));
+}
+
+#[test]
+fn a_generation_that_came_only_now_is_not_given_up_in_vain() {
+    let mut world = six();
+    world.recent.insert(named("system1"));
+    assert_eq!(given_up(&world, 15), (vec![2, 3], 20));
+}
+
+#[test]
+fn a_generation_younger_than_policy_has_it_stays_however_many_are_newer() {
+    let mut world = six();
+    world.profiles[0].generations[1].created = NOW - 99;
+    let policy = Policy {
+        keep_younger_than: Duration::from_secs(100),
+        ..two()
+    };
+    assert_eq!(given_up_by(&world, 100, &policy), (vec![1, 3, 4], 30));
+    world.profiles[0].generations[1].created = NOW - 100;
+    assert_eq!(given_up_by(&world, 100, &policy).0.len(), 4);
+}
+
+#[test]
+fn a_link_from_the_future_is_a_young_one() {
+    let mut world = six();
+    world.profiles[0].generations[0].created = NOW + 1_000_000;
+    let policy = Policy {
+        keep_younger_than: Duration::from_secs(1),
+        ..two()
+    };
+    assert_eq!(given_up_by(&world, 100, &policy), (vec![2, 3, 4], 30));
+}
+
+#[test]
+fn a_profile_with_a_rule_of_its_own_is_judged_by_that() {
+    let rule = |pattern: &str, keep_generations| ProfileRule {
+        pattern: pattern.to_owned(),
+        keep_generations: Some(keep_generations),
+        keep_younger_than: None,
+    };
+    let policy = Policy {
+        profiles: vec![rule("s*m", 5), rule("*", 1), rule("sys*", 4)],
+        ..two()
+    };
+    assert_eq!(given_up_by(&six(), 100, &policy), (vec![1, 2], 20));
 }

@@ -192,7 +192,7 @@ impl Host for FakeHost {
             victim.profile.to_str().unwrap().to_owned(),
             victim.id.number,
         );
-        let removable = self.world.removable(self.policy.keep_generations);
+        let removable = self.world.removable(&self.policy);
         assert!(removable.contains(&handle), "{handle:?} must stay");
         if let Some(Fault::Fails | Fault::Unremovable) = self.call() {
             return Err(error("give up"));
