@@ -43,8 +43,10 @@
   RestrictSUIDSGID = true;
   SystemCallArchitectures = "native";
   SystemCallErrorNumber = "EPERM";
+  # The last two: the thread that walks the store steps back behind everybody else.
   SystemCallFilter = [
     "@system-service"
     "~@privileged @resources"
+    "sched_setscheduler setpriority"
   ];
 }

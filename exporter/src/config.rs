@@ -11,7 +11,10 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::collect::Names;
+use crate::{
+    collect::Names,
+    weigh::{Share, Weighing},
+};
 
 mod listen;
 
@@ -39,6 +42,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The collectors that run.
     pub collectors: Names,
+    /// How much of the time the dead may be weighed; not at all if `None`.
+    pub weigh_share: Option<Share>,
 }
 
 impl Default for Settings {
@@ -46,6 +51,7 @@ impl Default for Settings {
         Self {
             listen: vec![listen::any_address(DEFAULT_PORT)],
             collectors: Names::all(),
+            weigh_share: Some(Share::DEFAULT),
         }
     }
 }
@@ -94,9 +100,15 @@ struct Fragment {
 struct ExporterFragment {
     listen: Option<listen::Listen>,
     collectors: crate::collect::Switches,
+    weigh_share: Option<crate::weigh::Written>,
 }
 
 impl Settings {
+    /// How a program that goes on weighs the dead.
+    pub fn weighing(&self) -> Weighing {
+        self.weigh_share.map_or(Weighing::Off, Weighing::Beside)
+    }
+
     /// Reads the settings from the file.
     ///
     /// # Errors
@@ -133,6 +145,10 @@ impl Settings {
                 .listen
                 .map_or(defaults.listen, |listen| listen.0),
             collectors: fragment.exporter.collectors.names(),
+            weigh_share: fragment
+                .exporter
+                .weigh_share
+                .map_or(defaults.weigh_share, |written| written.0),
         })
     }
 }

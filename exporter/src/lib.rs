@@ -11,3 +11,4 @@ pub mod sample;
 pub mod state_file;
 pub mod text;
 pub mod units;
+pub mod weigh;

@@ -16,6 +16,7 @@ use snowguard_exporter::{
     http::BindError,
     logging,
     text::Format,
+    weigh::Weighing,
 };
 use tracing::{error, warn};
 
@@ -75,7 +76,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 /// One collection on standard output.
 fn once(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
-    let mut registry = Registry::new(arguments.layout(), &settings.collectors);
+    let weighing = match settings.weighing() {
+        Weighing::Beside(_) => Weighing::Within,
+        other => other,
+    };
+    let mut registry = Registry::weighing(arguments.layout(), &settings.collectors, weighing);
     let snapshot = registry.collect(SystemTime::now());
     print(&Format::Classic.render(&snapshot.families))?;
     match snapshot.failed.len() {

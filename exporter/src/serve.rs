@@ -39,7 +39,11 @@ async fn until_signal(arguments: &Arguments, mut settings: Settings) -> Result<(
     }
     let names: Vec<_> = settings.collectors.iter().map(|c| c.as_str()).collect();
     info!(collectors = names.join(","), "collecting");
-    let server = Server::new(Registry::new(layout, &settings.collectors));
+    let server = Server::new(Registry::weighing(
+        layout,
+        &settings.collectors,
+        settings.weighing(),
+    ));
     let (stop, stopped) = watch::channel(false);
     let serving = server.serve(listeners, stopped);
     let commanding = async {
@@ -73,9 +77,13 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
             "exporter.listen has changed; restart to listen there"
         );
     }
-    if new.collectors != settings.collectors {
+    if new.collectors != settings.collectors || new.weigh_share != settings.weigh_share {
         // Their counters begin anew, which only a real change is worth.
-        server.replace(Registry::new(arguments.layout(), &new.collectors));
+        server.replace(Registry::weighing(
+            arguments.layout(),
+            &new.collectors,
+            new.weighing(),
+        ));
     }
     info!(%path, "configuration read again");
     *settings = new;

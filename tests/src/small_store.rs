@@ -66,6 +66,8 @@ impl SmallStore {
                 let inodes = inodes.to_string();
                 match kind {
                     Kind::Ext4 => run("mkfs.ext4", &["-q", "-N", &inodes, image]),
+                    // Data and metadata apart, as everywhere but on disks that are too small for it.
+                    _ if mib > 256 => run("mkfs.btrfs", &["-q", image]),
                     _ => run(
                         "mkfs.btrfs",
                         &["-q", "--mixed", "-m", "single", "-d", "single", image],

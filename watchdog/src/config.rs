@@ -14,6 +14,7 @@ use serde::Deserialize;
 use snowguard_exporter::{
     config::{DEFAULT_PATH, Source},
     units::{Amount, ByteSize, TimeSpan},
+    weigh::{Share, Weighing},
 };
 
 use crate::{gc, probe::ProbeConfig, record::Mode, rollback};
@@ -35,6 +36,8 @@ pub struct Settings {
     pub rollback: rollback::policy::Policy,
     /// Probes by name.
     pub probes: BTreeMap<String, ProbeConfig>,
+    /// How the dead are weighed beside the ticks; from the exporter's section.
+    pub weighing: Weighing,
 }
 
 /// Why there are no settings: the file, what is wrong in it, what would be right.
@@ -136,6 +139,7 @@ impl Default for Settings {
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
             probes: BTreeMap::new(),
+            weighing: Weighing::Beside(Share::DEFAULT),
         }
     }
 }
@@ -147,16 +151,21 @@ impl Settings {
     /// [`ConfigError`] if the file cannot be read (a missing default file is not an error) or has
     /// anything in it that it may not have.
     pub fn load(source: &Source) -> Result<Self, ConfigError> {
-        snowguard_exporter::config::Settings::load(source)?;
+        let weighing = snowguard_exporter::config::Settings::load(source)?.weighing();
         let (path, must_exist) = match source {
             Source::Default => (Path::new(DEFAULT_PATH), false),
             Source::Named(path) => (path.as_path(), true),
         };
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|cause| ConfigError::Invalid {
-                path: path.to_owned(),
-                cause,
-            }),
+            Ok(text) => Self::parse(&text)
+                .map(|settings| Self {
+                    weighing,
+                    ..settings
+                })
+                .map_err(|cause| ConfigError::Invalid {
+                    path: path.to_owned(),
+                    cause,
+                }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
                 Ok(Self::default())
             }
@@ -194,6 +203,7 @@ impl Settings {
                 ..default.rollback
             },
             probes: fragment.probes,
+            weighing: default.weighing,
         };
         settings.check()?;
         Ok(settings)

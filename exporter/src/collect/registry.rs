@@ -15,7 +15,10 @@ use super::{
     CollectError, Collector, Context, Name, Names, build_users, filesystem, generations, memory,
     store, substituters, system, watchdog,
 };
-use crate::sample::{Family, Kind, flag};
+use crate::{
+    sample::{Family, Kind, flag},
+    weigh::Weighing,
+};
 
 const DURATION: &str = "snowguard_scrape_collector_duration_seconds";
 const SUCCESS: &str = "snowguard_scrape_collector_success";
@@ -59,8 +62,13 @@ impl std::fmt::Debug for Registry {
 }
 
 impl Registry {
-    /// A registry of these collectors, for this host.
+    /// A registry of these collectors, for this host. What the dead weigh is not found out.
     pub fn new(layout: Layout, names: &Names) -> Self {
+        Self::weighing(layout, names, Weighing::Off)
+    }
+
+    /// The same, and the dead are weighed in this way.
+    pub fn weighing(layout: Layout, names: &Names, weighing: Weighing) -> Self {
         let mut registry = Self {
             layout,
             collectors: Vec::new(),
@@ -68,7 +76,7 @@ impl Registry {
         for name in names.iter() {
             let collector: Box<dyn Collector> = match name {
                 Name::Filesystem => Box::new(filesystem::Filesystem),
-                Name::Store => Box::new(store::Store::default()),
+                Name::Store => Box::new(store::Store::new(weighing, names.has(Name::Watchdog))),
                 Name::Generations => Box::new(generations::Generations),
                 Name::System => Box::new(system::System),
                 Name::BuildUsers => Box::new(build_users::BuildUsers),

@@ -4,12 +4,21 @@ use snowguard_host::FactError;
 use tracing::info;
 
 use super::{CollectError, Collector, Context, Name};
-use crate::sample::{Family, count, flag};
+use crate::{
+    sample::{Family, count, flag, seconds},
+    state_file::{self, StateFile},
+    weigh::{Answer, Weigher, Weighing},
+};
 
-/// Remembers only what it has logged.
-#[derive(Debug, Default)]
+const RECLAIMABLE: &str = "nix_store_reclaimable_bytes";
+
+/// Remembers what it has logged, and what the dead weigh.
+#[derive(Debug)]
 pub(super) struct Store {
     incomplete: bool,
+    weigher: Weigher,
+    /// Whether what the watchdog says of the dead will take the place of what is found here.
+    heeds_watchdog: bool,
 }
 
 impl Collector for Store {
@@ -25,14 +34,25 @@ impl Collector for Store {
             "nix_store_dead_nar_bytes",
             "nix_store_dead_complete",
             "nix_gc_roots_unreadable",
+            RECLAIMABLE,
+            "nix_store_reclaimable_files",
+            "nix_store_reclaimable_complete",
+            "nix_store_reclaimable_timestamp_seconds",
         ]
     }
 
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
         let store = cx.analysis()?;
         self.log(&store.roots.unreadable);
+        let answer = if self.heeds_watchdog && watchdog_weighs(cx) {
+            // Two walks through one store bring no more than one.
+            self.weigher.forget();
+            None
+        } else {
+            self.weigher.look(cx.layout(), store, cx.now())?
+        };
         let size = |n: usize| count(u64::try_from(n).unwrap_or(u64::MAX));
-        Ok(vec![
+        let mut families = vec![
             Family::gauge(
                 "nix_store_paths",
                 "Valid paths of the store, by its database",
@@ -63,11 +83,21 @@ impl Collector for Store {
                 "Sources of GC roots (links, processes, files of temporary roots) and of settings (includes of nix.conf) that could not be read",
                 size(store.roots.unreadable.len()),
             ),
-        ])
+        ];
+        families.extend(answer.iter().flat_map(reclaimable));
+        Ok(families)
     }
 }
 
 impl Store {
+    pub(super) fn new(weighing: Weighing, heeds_watchdog: bool) -> Self {
+        Self {
+            incomplete: false,
+            weigher: Weigher::new(weighing),
+            heeds_watchdog,
+        }
+    }
+
     /// That roots are unreadable is a fact and no failure, but an operator wants to know which:
     /// said when it begins, as failures are.
     fn log(&mut self, unreadable: &[FactError]) {
@@ -77,4 +107,40 @@ impl Store {
         }
         self.incomplete = !unreadable.is_empty();
     }
+}
+
+/// Whether the watchdog publishes what deleting the dead frees.
+fn watchdog_weighs(cx: &Context<'_>) -> bool {
+    StateFile::read(&cx.layout().inside(state_file::PATH)).is_ok_and(|state| {
+        !state.is_stale(cx.now())
+            && state
+                .families
+                .iter()
+                .any(|family| family.name == RECLAIMABLE)
+    })
+}
+
+fn reclaimable(answer: &Answer) -> [Family; 4] {
+    [
+        Family::gauge(
+            RECLAIMABLE,
+            "Bytes of disk that deleting everything dead would make available, by inode and blocks, right where files are shared; an upper bound where nix_store_dead_complete is 0, a lower bound where nix_store_reclaimable_complete is 0",
+            count(answer.sum.bytes),
+        ),
+        Family::gauge(
+            "nix_store_reclaimable_files",
+            "Inodes that deleting everything dead would release; bounds as those of nix_store_reclaimable_bytes",
+            count(answer.sum.files),
+        ),
+        Family::gauge(
+            "nix_store_reclaimable_complete",
+            "1 if everything dead could be measured, 0 if some of it could not be read and is not in the sum",
+            flag(answer.sum.unread.is_empty()),
+        ),
+        Family::gauge(
+            "nix_store_reclaimable_timestamp_seconds",
+            "The moment that nix_store_reclaimable_bytes is about, as seconds since 1970: that of the collection whose dead paths were weighed, or the last one at which nothing had changed since",
+            seconds(answer.at),
+        ),
+    ]
 }

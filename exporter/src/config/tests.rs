@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use super::{ConfigError, Settings, Source, parse_listen};
-use crate::collect::Name;
+use crate::{collect::Name, weigh::Share};
 
 fn refusal(text: &str) -> String {
     match Settings::parse(text) {
@@ -43,6 +43,23 @@ fn a_collector_that_is_switched_off_does_not_run() {
 }
 
 #[test]
+fn the_share_of_the_time_for_weighing_is_whole_per_cent_and_none_is_off() {
+    let share = |text: &str| {
+        let text = format!("[exporter]\nweigh_share = '{text}'");
+        Settings::parse(&text).map(|settings| settings.weigh_share)
+    };
+    assert_eq!(share("25%").unwrap(), Share::percent(25));
+    assert_eq!(share("0%").unwrap(), None);
+    assert_eq!(Settings::default().weigh_share, Some(Share::DEFAULT));
+    let refused = share("1MiB").unwrap_err();
+    assert!(
+        refused.contains("line 2") && refused.contains("per cent"),
+        "{refused}"
+    );
+    assert!(share("101%").is_err());
+}
+
+#[test]
 fn an_unknown_key_is_an_error_with_its_line_and_the_known_ones() {
     let top = refusal("\n[exporters]\n");
     assert!(top.contains("line 2"), "{top}");
@@ -50,7 +67,7 @@ fn an_unknown_key_is_an_error_with_its_line_and_the_known_ones() {
     let inner = refusal("[exporter]\nlisten = ':1'\nlisten-address = ':2'\n");
     assert!(inner.contains("line 3"), "{inner}");
     assert!(
-        inner.contains("expected `listen` or `collectors`"),
+        inner.contains("expected one of `listen`, `collectors`, `weigh_share`"),
         "{inner}"
     );
     let collector = refusal("[exporter.collectors]\nstores = true\n");

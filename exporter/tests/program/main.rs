@@ -12,3 +12,5 @@ mod run;
 mod serving;
 #[cfg(test)]
 mod sources;
+#[cfg(test)]
+mod weighing;

@@ -6,15 +6,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    convert::Infallible,
+    ffi::OsStr,
     fs, io,
+    ops::ControlFlow,
     os::unix::fs::{DirEntryExt, MetadataExt},
     path::{Path, PathBuf},
 };
 
 use crate::{FactError, Layout, Result};
 
-const ATTEMPT: &str = "measure a store path";
-const BLOCK: u64 = 512;
+mod blocks;
+
+pub(super) use blocks::{BLOCK, Blocks};
+
+pub(super) const ATTEMPT: &str = "measure a store path";
 
 /// What lies under one entry of the store directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,9 +36,17 @@ pub struct Footprint {
 /// A file with more than one link: released with the last of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SharedFile {
-    inode: u64,
-    links: u64,
-    bytes: u64,
+    pub(super) inode: u64,
+    pub(super) links: u64,
+    pub(super) bytes: u64,
+}
+
+/// A footprint, and what of it may change without the path.
+#[derive(Debug, Default)]
+pub(super) struct Walked {
+    pub(super) footprint: Footprint,
+    /// Files with this one link, which `--optimise` would replace by a shared one.
+    pub(super) loose_files: u64,
 }
 
 impl Footprint {
@@ -53,14 +67,33 @@ impl Footprint {
 
     /// Walks one entry of the store directory. A file that vanishes during the walk is left out;
     /// the entry itself being gone is an empty footprint.
-    pub fn read(layout: &Layout, name: &std::ffi::OsStr) -> Result<Self> {
-        let mut footprint = Self::default();
+    pub fn read(layout: &Layout, name: &OsStr) -> Result<Self> {
+        let blocks = Blocks::of(layout)?;
+        let mut pace = || ControlFlow::<Infallible>::Continue(());
+        let ControlFlow::Continue(walked) = Walked::read(layout, blocks, name, &mut pace)?;
+        Ok(walked.footprint)
+    }
+}
+
+impl Walked {
+    /// As [`Footprint::read`], asking `pace` at each inode whether to go on.
+    pub(super) fn read<B>(
+        layout: &Layout,
+        blocks: Blocks,
+        name: &OsStr,
+        pace: &mut dyn FnMut() -> ControlFlow<B>,
+    ) -> Result<ControlFlow<B, Self>> {
+        let mut walked = Self::default();
+        let footprint = &mut walked.footprint;
         let mut todo: Vec<PathBuf> = vec![layout.store().join(name)];
         while let Some(path) = todo.pop() {
+            if let ControlFlow::Break(why) = pace() {
+                return Ok(ControlFlow::Break(why));
+            }
             let Some(meta) = tolerate(&path, fs::symlink_metadata(&path))? else {
                 continue;
             };
-            let bytes = meta.blocks() * BLOCK;
+            let bytes = blocks.bytes(&meta);
             if meta.is_dir() {
                 footprint.own_bytes += bytes;
                 footprint.own_files += 1;
@@ -82,13 +115,15 @@ impl Footprint {
             } else {
                 footprint.own_bytes += bytes;
                 footprint.own_files += 1;
+                walked.loose_files += 1;
             }
         }
-        Ok(footprint)
+        Ok(ControlFlow::Continue(walked))
     }
 }
 
-fn tolerate<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
+/// `None` for what is gone meanwhile.
+pub(super) fn tolerate<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -96,13 +131,16 @@ fn tolerate<T>(path: &Path, result: io::Result<T>) -> Result<Option<T>> {
     }
 }
 
+/// The directory in which `--optimise` keeps a link to each file that it has seen.
+pub(super) fn links_dir(layout: &Layout) -> PathBuf {
+    layout.store().join(".links")
+}
+
 /// The inodes that `--optimise` keeps a link to.
 pub fn optimised_inodes(layout: &Layout) -> Result<HashSet<u64>> {
-    let links = layout.store().join(".links");
-    let entries = match fs::read_dir(&links) {
-        Ok(entries) => entries,
-        Err(source) if source.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        Err(source) => return Err(FactError::io(ATTEMPT, links, &source, "run as root")),
+    let links = links_dir(layout);
+    let Some(entries) = tolerate(&links, fs::read_dir(&links))? else {
+        return Ok(HashSet::new());
     };
     entries
         .map(|entry| {

@@ -13,10 +13,17 @@ impl PathId {
     }
 }
 
+/// The row of a path in the database. Ids are handed out in order and never again
+/// (`AUTOINCREMENT`), and what a path holds never changes: what was found out about a row stays
+/// true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId(pub(super) i64);
+
 /// All valid paths with their references, derivers and outputs: one moment of `db.sqlite`.
 #[derive(Debug)]
 pub struct Graph {
     names: Names,
+    rows: RowIds,
     nar_bytes: Vec<u64>,
     unsized_paths: usize,
     references: Csr,
@@ -128,6 +135,7 @@ impl Graph {
             .map_err(sql)?;
         Ok(Self {
             names,
+            rows: ids,
             nar_bytes,
             unsized_paths,
             references,
@@ -155,6 +163,11 @@ impl Graph {
     /// The base name of a path: `HASH-NAME`.
     pub fn name(&self, id: PathId) -> &str {
         self.names.get(id)
+    }
+
+    /// The row of the path in the database.
+    pub fn row(&self, id: PathId) -> RowId {
+        RowId(self.rows.0[id.index()])
     }
 
     /// The path as Nix prints it: `/nix/store/HASH-NAME`.
@@ -223,6 +236,7 @@ pub(super) fn base_name(path: &str) -> Option<&str> {
 }
 
 /// Row ids in ascending order, as the table is read.
+#[derive(Debug)]
 struct RowIds(Vec<i64>);
 
 impl RowIds {

@@ -13,12 +13,14 @@ mod liveness;
 mod names;
 mod roots;
 mod snapshot;
+mod weigh;
 
 pub use analysis::Analysis;
 pub use bitset::PathSet;
 pub use disk::{Footprint, Reclaim, optimised_inodes};
 pub use filesystem::FileSystem;
-pub use graph::{Graph, PathId};
+pub use graph::{Graph, PathId, RowId};
 pub use liveness::{Keep, Keepers, extend, mark};
 pub use roots::{Root, RootKind, Roots};
 pub use snapshot::Snapshot;
+pub use weigh::{Moment, Pace, Reclaimable, Weights, reclaimable};

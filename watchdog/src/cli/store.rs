@@ -1,15 +1,11 @@
 //! `snowguard store`: what the store holds, what of it is dead, and what deleting that frees.
 
-use std::{
-    collections::BTreeMap,
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
-};
+use std::{collections::BTreeMap, os::unix::ffi::OsStrExt};
 
 use serde::Serialize;
 use snowguard_host::{
     FactError, Layout, NixConf,
-    store::{Analysis, FileSystem, Footprint, Reclaim, RootKind, optimised_inodes},
+    store::{Analysis, FileSystem, RootKind, reclaimable},
 };
 
 use super::{Host, arguments, failure::Failure, page::Page, table::Table, text, warn};
@@ -71,14 +67,18 @@ pub(super) fn run(
     if asked.dead {
         return dead(&analysis, asked.facts.json, page);
     }
-    let (reclaimable, unmeasured) = reclaimable(layout, &analysis)?;
+    let sum = reclaimable(layout, &analysis);
     warn(
-        &unmeasured,
+        &sum.unread,
         "what these would free is not in the sum: at least so much is freed",
     );
     let report = Report {
         summary: Summary::of(file_system, &analysis),
-        reclaimable,
+        reclaimable: Reclaimable {
+            bytes: sum.bytes,
+            files: sum.files,
+            complete: sum.unread.is_empty(),
+        },
     };
     if asked.facts.json {
         return page.json(&report);
@@ -131,29 +131,6 @@ fn dead(analysis: &Analysis, json: bool, page: &mut Page<'_>) -> Result<(), Fail
         page.raw(path.as_bytes())?;
     }
     Ok(())
-}
-
-fn reclaimable(
-    layout: &Layout,
-    analysis: &Analysis,
-) -> Result<(Reclaimable, Vec<FactError>), FactError> {
-    let optimised = optimised_inodes(layout)?;
-    let mut reclaim = Reclaim::new(&optimised);
-    let mut unmeasured = Vec::new();
-    let names = analysis.dead.iter().map(|id| analysis.graph.name(*id));
-    let strays = analysis.strays.iter().map(OsString::as_os_str);
-    for name in names.map(OsStr::new).chain(strays) {
-        match Footprint::read(layout, name) {
-            Ok(footprint) => reclaim.add(&footprint),
-            Err(error) => unmeasured.push(error),
-        }
-    }
-    let reclaimable = Reclaimable {
-        bytes: reclaim.bytes(),
-        files: reclaim.files(),
-        complete: unmeasured.is_empty(),
-    };
-    Ok((reclaimable, unmeasured))
 }
 
 fn table(report: &Report) -> Table {

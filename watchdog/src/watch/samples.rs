@@ -90,8 +90,9 @@ pub(super) fn alerts<'a>(names: impl Iterator<Item = &'a str>, alerts: &[Alert])
 /// The facts that the exporter, which is not root, sees less of: what other users' processes
 /// keep, whose builds run, and root's cache of lookups.
 pub(super) fn only_root_sees(families: &[Family]) -> Vec<Family> {
-    const PREFIXES: [&str; 7] = [
+    const PREFIXES: [&str; 8] = [
         "nix_store_dead_",
+        "nix_store_reclaimable_",
         "nix_gc_roots_",
         "nix_store_paths_added_",
         "nix_store_nar_bytes_added_",

@@ -63,7 +63,7 @@ impl Watch {
         let remedies = Remedies::begin(&layout, &settings)?;
         let alert_names = names(&rules);
         let mut watch = Self {
-            registry: Registry::new(layout.clone(), &Names::of_the_host()),
+            registry: Registry::weighing(layout.clone(), &Names::of_the_host(), settings.weighing),
             window: Window::new(rules.needed_window()),
             engine: Engine::new(rules),
             alert_names,
