@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::labels::{ALERT_NAME, Labels, METRIC_NAME};
 use crate::rule::{Alerting, Group, Kind, Rule, Terms};
+use crate::template::Context;
 use crate::window::Window;
 use crate::{Remedy, RuleError, RuleId, RuleSet, eval};
 
@@ -81,9 +82,17 @@ pub struct Engine {
     /// Whether this is a unit test of rules, as `promtool test rules` runs them: each group is due
     /// at each evaluation, and the samples given are all that there are.
     unit_test: bool,
+    external: External,
     transitions: Vec<Transition>,
     evaluated_at_ms: Option<i64>,
     blind: Option<String>,
+}
+
+/// What templates are told of the server: nothing but in unit tests of rules.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct External {
+    pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) url: String,
 }
 
 /// A group and what is kept of it from one evaluation to the next.
@@ -108,15 +117,16 @@ struct Tracked {
 
 /// What is the same for all rules of one evaluation of one group.
 #[derive(Debug, Clone, Copy)]
-struct Occasion {
+struct Occasion<'a> {
     terms: Terms,
+    context: Context<'a>,
     /// The time of the tick, in milliseconds since the Unix epoch.
     at_ms: i64,
     writes_alerts: bool,
     unit_test: bool,
 }
 
-impl Occasion {
+impl Occasion<'_> {
     /// The time that the rules see.
     fn query_ms(self) -> i64 {
         self.at_ms.saturating_sub(self.terms.query_offset_ms)
@@ -152,6 +162,7 @@ impl Engine {
             groups: rules.into_groups().into_iter().map(group).collect(),
             writes_alerts,
             unit_test: false,
+            external: External::default(),
             transitions: Vec::new(),
             evaluated_at_ms: None,
             blind: None,
@@ -191,6 +202,10 @@ impl Engine {
             }
             let occasion = Occasion {
                 terms: group.terms,
+                context: Context {
+                    external_labels: &self.external.labels,
+                    external_url: &self.external.url,
+                },
                 at_ms,
                 writes_alerts: self.writes_alerts,
                 unit_test: self.unit_test,
@@ -274,7 +289,7 @@ impl Tracked {
     fn evaluate(
         &mut self,
         window: &mut Window,
-        occasion: Occasion,
+        occasion: Occasion<'_>,
         transitions: &mut Vec<Transition>,
     ) -> Result<(), RuleError> {
         let query_ms = occasion.query_ms();
@@ -292,13 +307,13 @@ impl Tracked {
             .map_err(|error| RuleError::Evaluation(error.to_string()))?;
         match &self.rule.kind {
             Kind::Recording => {
-                let recorded = recorded(&self.rule, &vector)?;
+                let recorded = recorded(&self.rule, &vector, occasion.context)?;
                 occasion.within_limit(recorded.len())?;
                 window.append_recorded(query_ms, &self.recorded, &recorded)?;
                 self.recorded = recorded.into_keys().collect();
             }
             Kind::Alerting(alerting) => {
-                let found = found(&self.rule, alerting, &vector)?;
+                let found = found(&self.rule, alerting, &vector, occasion.context)?;
                 let before = match occasion.terms.limit {
                     Some(_) => self.active.clone(),
                     None => BTreeMap::new(),
@@ -337,13 +352,14 @@ fn found(
     rule: &Rule,
     alerting: &Alerting,
     vector: &[eval::Element],
+    context: Context<'_>,
 ) -> Result<BTreeMap<Labels, Found>, RuleError> {
     let mut found = BTreeMap::new();
     for element in vector {
-        let mut labels = own_labels(rule, element);
+        let mut labels = own_labels(rule, element, context);
         labels.set(ALERT_NAME, &rule.id.name);
         let annotations = alerting.annotations.iter().map(|(name, template)| {
-            let text = template.render(&element.labels, element.value);
+            let text = template.render(&element.labels, element.value, context);
             (name.clone(), text)
         });
         let result = Found {
@@ -358,10 +374,14 @@ fn found(
     Ok(found)
 }
 
-fn recorded(rule: &Rule, vector: &[eval::Element]) -> Result<BTreeMap<Labels, f64>, RuleError> {
+fn recorded(
+    rule: &Rule,
+    vector: &[eval::Element],
+    context: Context<'_>,
+) -> Result<BTreeMap<Labels, f64>, RuleError> {
     let mut recorded = BTreeMap::new();
     for element in vector {
-        let mut labels = own_labels(rule, element);
+        let mut labels = own_labels(rule, element, context);
         labels.set(METRIC_NAME, &rule.id.name);
         let shown = labels.to_string();
         if recorded.insert(labels, element.value).is_some() {
@@ -372,10 +392,13 @@ fn recorded(rule: &Rule, vector: &[eval::Element]) -> Result<BTreeMap<Labels, f6
 }
 
 /// The labels of a result, nameless, with those of the rule over them.
-fn own_labels(rule: &Rule, element: &eval::Element) -> Labels {
+fn own_labels(rule: &Rule, element: &eval::Element, context: Context<'_>) -> Labels {
     let mut labels = element.labels.without_name();
     for (name, template) in &rule.labels {
-        labels.set(name, template.render(&element.labels, element.value));
+        labels.set(
+            name,
+            template.render(&element.labels, element.value, context),
+        );
     }
     labels
 }

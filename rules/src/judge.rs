@@ -46,7 +46,7 @@ pub(crate) fn run(promtool: &Path, directory: &Path, arguments: &[&str]) -> (boo
     )
 }
 
-fn cases(by_default: usize) -> usize {
+pub(crate) fn cases(by_default: usize) -> usize {
     let asked = env::var("SNOWGUARD_CASES").ok();
     asked.map_or(by_default, |asked| {
         asked.parse().expect("SNOWGUARD_CASES is a number")
@@ -54,10 +54,10 @@ fn cases(by_default: usize) -> usize {
 }
 
 /// Makes random values, the same ones for the same seed.
-struct Random(TestRunner);
+pub(crate) struct Random(TestRunner);
 
 impl Random {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seed = env::var("SNOWGUARD_SEED").map_or(7669, |seed| {
             seed.parse::<u64>().expect("SNOWGUARD_SEED is a number")
         });
@@ -68,7 +68,7 @@ impl Random {
         Self(TestRunner::new_with_rng(Config::default(), rng))
     }
 
-    fn make<S: Strategy>(&mut self, strategy: S) -> S::Value {
+    pub(crate) fn make<S: Strategy>(&mut self, strategy: S) -> S::Value {
         let tree = strategy.new_tree(&mut self.0).expect("nothing is filtered");
         tree.current()
     }

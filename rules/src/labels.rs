@@ -123,16 +123,6 @@ fn escaped(value: &str) -> String {
         .replace('\n', "\\n")
 }
 
-/// Whether a label, and so an annotation too, may be called that (`LabelName.IsValidLegacy`,
-/// prometheus/common).
-pub(crate) fn is_label_name(name: &str) -> bool {
-    let mut chars = name.chars();
-    chars
-        .next()
-        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

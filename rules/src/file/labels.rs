@@ -35,7 +35,7 @@ pub(super) fn templates(
     for (name, text) in raw {
         let template = Template::parse(text).map_err(|reason| {
             refused(
-                format!("the template `{reason}` of the {what} `{name}` is not supported"),
+                format!("the template of the {what} `{name}`: {reason}"),
                 template::SUPPORTED,
             )
         })?;

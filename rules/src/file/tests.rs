@@ -158,15 +158,15 @@ fn a_duration_that_is_none_is_refused() {
 
 #[test]
 fn labels_and_annotations_outside_the_subset_are_refused_by_name() {
-    let cure = "supported are {{ $labels.name }}";
+    let cure = "supported are $labels";
     let rule = "alert: A, expr: x, annotations: {summary: '{{ query \"up\" }}'}";
     refused_rule(
         rule,
-        "`{{ query \"up\" }}` of the annotation `summary`",
+        "the template of the annotation `summary`: `query` cannot be used",
         cure,
     );
-    let rule = "alert: A, expr: x, labels: {l: '{{ $externalURL }}'}";
-    refused_rule(rule, "`{{ $externalURL }}` of the label `l`", cure);
+    let rule = "alert: A, expr: x, labels: {l: '{{ externalURL }}'}";
+    refused_rule(rule, "the template of the label `l`: `externalURL`", cure);
     refused_rule(
         "alert: A, expr: x, labels: {'': c}",
         "a label has no name",

@@ -1,7 +1,7 @@
 //! Numbers as Go's `fmt` and the functions of Prometheus's templates write them
 //! (template/template.go and prometheus/common `helpers/templates`, Prometheus 3.5).
 
-use super::Form;
+use super::function::Function;
 
 /// Digits of the `%.4g` that all humanize functions end in.
 const HUMAN_DIGITS: usize = 4;
@@ -9,27 +9,40 @@ const LARGE: [&str; 8] = ["k", "M", "G", "T", "P", "E", "Z", "Y"];
 const LARGE_1024: [&str; 8] = ["ki", "Mi", "Gi", "Ti", "Pi", "Ei", "Zi", "Yi"];
 const SMALL: [&str; 8] = ["m", "u", "n", "p", "f", "a", "z", "y"];
 
-pub(super) fn format(form: Form, value: f64) -> String {
+/// What a humanize function makes of a number; `None` if it is another function.
+pub(super) fn humanized(function: Function, value: f64) -> Option<String> {
+    let percentage = function == Function::HumanizePercentage;
     if !value.is_finite() {
-        let sign = match form {
-            Form::HumanizePercentage => "%",
-            _ => "",
-        };
-        return format!("{}{sign}", not_finite(value));
+        let sign = if percentage { "%" } else { "" };
+        return Some(format!("{}{sign}", not_finite(value)));
     }
-    match form {
-        Form::Plain => general(value, None),
-        Form::Fixed(digits) => format!("{value:.digits$}"),
-        Form::HumanizePercentage => format!("{}%", human(value * 100.0)),
-        Form::Humanize if value.abs() >= 1.0 => scaled_down(value, 1000.0, &LARGE),
-        Form::Humanize => scaled_up(value),
-        Form::Humanize1024 => scaled_down(value, 1024.0, &LARGE_1024),
-        Form::HumanizeDuration if value.abs() >= 1.0 => duration(value),
-        Form::HumanizeDuration => format!("{}s", scaled_up(value)),
+    Some(match function {
+        Function::HumanizePercentage => format!("{}%", human(value * 100.0)),
+        Function::Humanize if value.abs() >= 1.0 => scaled_down(value, 1000.0, &LARGE),
+        Function::Humanize => scaled_up(value),
+        Function::Humanize1024 => scaled_down(value, 1024.0, &LARGE_1024),
+        Function::HumanizeDuration if value.abs() >= 1.0 => duration(value),
+        Function::HumanizeDuration => format!("{}s", scaled_up(value)),
+        _ => return None,
+    })
+}
+
+/// Reads a number as Go's `strconv.ParseFloat` does, but for hexadecimal ones.
+pub(super) fn parse(text: &str) -> Result<f64, String> {
+    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '+' | '-');
+    let number = text.chars().all(known).then(|| text.parse::<f64>().ok());
+    match number.flatten() {
+        Some(number) if number.is_infinite() && !text.to_ascii_lowercase().contains("inf") => Err(
+            format!("strconv.ParseFloat: parsing {text:?}: value out of range"),
+        ),
+        Some(number) => Ok(number),
+        None => Err(format!(
+            "strconv.ParseFloat: parsing {text:?}: invalid syntax"
+        )),
     }
 }
 
-fn not_finite(value: f64) -> &'static str {
+pub(super) fn not_finite(value: f64) -> &'static str {
     if value.is_nan() {
         "NaN"
     } else if value > 0.0 {
@@ -74,16 +87,20 @@ fn scaled_up(mut value: f64) -> String {
 fn duration(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "" };
     let seconds = value.abs();
-    let whole = seconds.trunc();
-    let second = whole % 60.0;
-    let minute = (whole / 60.0).trunc() % 60.0;
-    let hour = (whole / 3600.0).trunc() % 24.0;
-    let day = (whole / 86400.0).trunc();
-    if day > 0.0 {
+    // A float beyond 64 bits becomes the least integer, as on the machines that Go runs on.
+    #[allow(clippy::cast_possible_truncation)] // A float is cut, and was checked to fit.
+    let whole = if seconds < i64::MAX as f64 {
+        seconds as i64
+    } else {
+        i64::MIN
+    };
+    let (second, minute) = (whole % 60, whole / 60 % 60);
+    let (hour, day) = (whole / 3600 % 24, whole / 86_400);
+    if day != 0 {
         format!("{sign}{day}d {hour}h {minute}m {second}s")
-    } else if hour > 0.0 {
+    } else if hour != 0 {
         format!("{sign}{hour}h {minute}m {second}s")
-    } else if minute > 0.0 {
+    } else if minute != 0 {
         format!("{sign}{minute}m {second}s")
     } else {
         format!("{sign}{}s", human(seconds))
@@ -92,7 +109,10 @@ fn duration(value: f64) -> String {
 
 /// Go's `%g`: `digits` significant ones, or as many as tell the value from its neighbours.
 /// An exponent is written below 10^-4, and from 10^digits on (10^6 without `digits`).
-fn general(value: f64, digits: Option<usize>) -> String {
+pub(super) fn general(value: f64, digits: Option<usize>) -> String {
+    if !value.is_finite() {
+        return not_finite(value).to_owned();
+    }
     let scientific = match digits {
         Some(digits) => format!("{value:.*e}", digits.saturating_sub(1)),
         None => format!("{value:e}"),
@@ -120,5 +140,20 @@ fn general(value: f64, digits: Option<usize>) -> String {
             let behind = usize::try_from(limit - 1 - exponent).unwrap_or_default();
             trimmed(&format!("{value:.behind$}"))
         }
+    }
+}
+
+/// Go's `%e`: the exponent has a sign and at least two digits.
+pub(super) fn scientific(value: f64, digits: usize) -> String {
+    let shown = format!("{value:.digits$e}");
+    match shown.split_once('e') {
+        Some((mantissa, exponent)) => {
+            let (sign, digits) = match exponent.strip_prefix('-') {
+                Some(digits) => ('-', digits),
+                None => ('+', exponent),
+            };
+            format!("{mantissa}e{sign}{digits:0>2}")
+        }
+        None => shown,
     }
 }

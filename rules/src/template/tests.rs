@@ -2,7 +2,12 @@ use super::*;
 
 fn render(text: &str, value: f64) -> String {
     let labels = Labels::metric("m").with("disk", "sda");
-    Template::parse(text).unwrap().render(&labels, value)
+    let context = Context {
+        external_labels: &BTreeMap::new(),
+        external_url: "",
+    };
+    let template = Template::parse(text).unwrap_or_else(|reason| panic!("{text}: {reason}"));
+    template.render(&labels, value, context)
 }
 
 #[test]
@@ -39,24 +44,122 @@ fn numbers_are_written_as_prometheus_writes_them() {
 }
 
 #[test]
+fn conditions_variables_and_pipelines_are_followed() {
+    let cases = [
+        (
+            "{{ if gt $value 10.0 }}much{{ else if gt $value 1.0 }}some{{ else }}little{{ end }}",
+            "some",
+        ),
+        ("{{- $value -}}  |  {{ .Value }}", "5|  5"),
+        ("a {{- /* nothing */ -}} b", "ab"),
+        ("{{ with $labels.disk }}{{ . | toUpper }}{{ end }}", "SDA"),
+        ("{{ with $labels.none }}x{{ else }}none{{ end }}", "none"),
+        (
+            r#"{{ $d := .Labels.disk }}{{ $d = print $d "!" }}{{ $d }}"#,
+            "sda!",
+        ),
+        (
+            "{{ range $n, $v := $labels }}{{ $n }}={{ $v }};{{ end }}",
+            "__name__=m;disk=sda;",
+        ),
+        ("{{ $labels }}", "map[__name__:m disk:sda]"),
+        (
+            r#"{{ printf "%s|%5.1f|%-4d|%q" $labels.disk $value 7 "x" }}"#,
+            r#"sda|  5.0|7   |"x""#,
+        ),
+        (r#"{{ printf "%d" $value }}"#, "%!d(float64=5)"),
+        (
+            r#"{{ and $labels.none "x" }}{{ or $labels.none "y" }}"#,
+            "y",
+        ),
+        (
+            r#"{{ (args 1 "b").arg1 }}{{ (args 1).arg5 }}"#,
+            "b<no value>",
+        ),
+        (r#"{{ index $labels "disk" }}{{ len $labels }}"#, "sda2"),
+        (r#"{{ reReplaceAll "(s)d" "${1}x" $labels.disk }}"#, "sxa"),
+        (
+            "{{ $value | humanizeTimestamp }}",
+            "1970-01-01 00:00:05 +0000 UTC",
+        ),
+        (r#"{{ parseDuration "1h" }}"#, "3600"),
+        (
+            "{{ humanize $labels.disk }}",
+            "<error expanding template: error calling humanize: strconv.ParseFloat: parsing \"sda\": invalid syntax>",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(render(text, 5.0), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_template_outside_the_subset_is_refused_and_named() {
     let cases = [
-        "{{ $externalURL }}",
-        "{{ query \"up\" }}",
-        "{{ $labels.disk | toUpper }}",
-        "{{ $value | humanizeTimestamp }}",
-        "{{ printf \"%d\" $value }}",
-        "{{ printf \"%.2f%%\" $value }}",
-        "{{ if $value }}",
-        "{{- $value }}",
-        "{{ $labels }}",
-        "{{ .Value }}",
-        "{{ $labels.a-b }}",
-        "{{}}",
-        "{{ $value",
+        (
+            r#"{{ query "up" }}"#,
+            "`query` cannot be used: a template makes no query",
+        ),
+        (
+            "{{ externalURL }}",
+            "`externalURL` cannot be used: the watchdog has no address",
+        ),
+        (
+            "{{ frobnicate }}",
+            "`frobnicate` cannot be used: there is no such function",
+        ),
+        (r#"{{ template "x" }}"#, "`template` cannot be used"),
+        ("{{ $nothing }}", "the variable $nothing is not known"),
+        ("{{ .Name }}", "`.Name` is not there"),
+        ("{{ $value.x }}", "has no field `.x`"),
+        ("{{ . }}", "`.` is no text"),
+        ("{{ if $value }}", "`if` has no {{ end }}"),
+        ("{{ end }}", "{{ end }} has nothing to end"),
+        ("{{ else }}", "{{ else }} has no {{ if }}"),
+        ("{{ $labels.a-b }}", "-b is not a plain decimal"),
+        ("{{}}", "an action is empty"),
+        ("{{ $value", "}} is missing"),
+        ("{{ $value | 5 }}", "only a function can take"),
+        ("{{ $value 5 }}", "only a function takes arguments"),
+        ("{{ gt $value 10 }}", "write 10.0"),
+        ("{{ humanize }}", "`humanize` does not take 0 arguments"),
+        ("{{ printf $value }}", "must be a text in quotes"),
+        (r#"{{ match "(" "x" }}"#, "not a regular expression"),
+        (r#"{{ "x }}"#, "not closed"),
+        ("{{ (1 }}", "a ( is not closed"),
+        ("{{ /* x }}", "not closed"),
     ];
-    for text in cases {
+    for (text, expected) in cases {
         let refused = Template::parse(&format!("before {text}")).unwrap_err();
-        assert_eq!(refused, text);
+        assert!(refused.contains(expected), "{text}: {refused}");
     }
+}
+
+#[test]
+fn no_template_however_odd_takes_the_reader_down() {
+    let odd = [
+        "{{",
+        "{{(",
+        "{{((((",
+        "{{if}}",
+        "{{.}}",
+        "{{$}}",
+        "{{|}}",
+        "{{\"",
+        "{{`",
+        "{{-",
+        "{{- -}}",
+        "{{/**/}}",
+        "{{1.}}",
+        "{{+}}",
+        "{{\u{e9}}}",
+        "{{ \u{20ac} }}",
+    ];
+    for text in odd {
+        let _ = Template::parse(text);
+    }
+    let deep = format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000));
+    assert!(Template::parse(&deep).unwrap_err().contains("too deeply"));
+    let deep = "{{ if 1 }}".repeat(10_000);
+    assert!(Template::parse(&deep).unwrap_err().contains("too deeply"));
 }
