@@ -134,8 +134,11 @@ impl Host {
     #[must_use]
     pub fn journal(&self) -> Vec<Record> {
         let path = journal::path_in(&self.root().join("var/lib/snowguard"));
-        let (records, torn) = journal::read(&path).unwrap();
-        assert!(torn <= 1, "{torn} torn lines");
+        let journal::Contents {
+            records,
+            unreadable: torn,
+        } = journal::read(&path).unwrap();
+        assert!(torn.len() <= 1, "torn: {torn:?}");
         records
     }
 

@@ -17,7 +17,7 @@ use snowguard_exporter::{
     weigh::{Share, Weighing},
 };
 
-use crate::{gc, probe::ProbeConfig, record::Mode, rollback};
+use crate::{gc, journal::Rotation, probe::ProbeConfig, record::Mode, rollback};
 
 /// Everything that the watchdog is told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Settings {
     pub state_dir: PathBuf,
     /// The directory with `nix-store`; where the usual ones are looked through if `None`.
     pub nix_bin: Option<PathBuf>,
+    /// How much of the journal is kept.
+    pub journal: Rotation,
     /// Rule files or directories of them; the shipped ones if empty.
     pub rules: Vec<PathBuf>,
     /// Limits of the gc remedy.
@@ -68,6 +70,9 @@ pub enum ConfigError {
 /// else; what is left after that is what its database can use.
 const MIN_BALLAST: u64 = 16 << 20;
 
+/// A story is told on up to some dozen lines; a file should hold a few of them.
+const MIN_JOURNAL: u64 = 64 << 10;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Fragment {
@@ -87,6 +92,8 @@ struct WatchdogFragment {
     interval: Option<TimeSpan>,
     state_dir: Option<PathBuf>,
     nix_bin: Option<PathBuf>,
+    journal_size: Option<ByteSize>,
+    journal_files: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,6 +142,7 @@ impl Default for Settings {
             interval: Duration::from_secs(15),
             state_dir: PathBuf::from("/var/lib/snowguard"),
             nix_bin: None,
+            journal: Rotation::default(),
             rules: Vec::new(),
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
@@ -190,6 +198,12 @@ impl Settings {
             interval: span(fragment.watchdog.interval, default.interval),
             state_dir: fragment.watchdog.state_dir.unwrap_or(default.state_dir),
             nix_bin: fragment.watchdog.nix_bin,
+            journal: Rotation {
+                max_bytes: (fragment.watchdog.journal_size)
+                    .map_or(default.journal.max_bytes, |size| size.0),
+                older_files: (fragment.watchdog.journal_files)
+                    .unwrap_or(default.journal.older_files),
+            },
             rules: fragment.rules.files,
             gc: fragment.gc.policy(default.gc)?,
             rollback: rollback::policy::Policy {
@@ -224,6 +238,12 @@ impl Settings {
             if path.is_some_and(|path| path.is_relative()) {
                 return Err(format!("`watchdog.{key}` must be an absolute path"));
             }
+        }
+        if self.journal.max_bytes < MIN_JOURNAL {
+            return Err("`watchdog.journal_size` must be at least 64KiB".to_owned());
+        }
+        if !(1..=100).contains(&self.journal.older_files) {
+            return Err("`watchdog.journal_files` must be from 1 to 100".to_owned());
         }
         let over = |key: &str| {
             format!(

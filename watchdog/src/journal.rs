@@ -1,19 +1,25 @@
-//! The journal: one JSON object a line, appended and never rewritten.
+//! The journal: one JSON object a line, appended and never rewritten. A file that has grown to its
+//! limit becomes `journal.jsonl.1`, what was that becomes `.2`, and the oldest goes.
 //!
 //! It never blocks a remedy. A line that cannot be written (the disk is full: that is when it
 //! matters) waits on tmpfs and is written with the next one; each record is also a log event, so
 //! that nothing is lost even without either.
 
+mod files;
+mod read;
+
 use std::{
     collections::VecDeque,
-    fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use tracing::{error, info, warn};
 
+pub use self::{
+    files::{Rotation, path_in},
+    read::{Contents, Unreadable, read},
+};
 use crate::record::{Record, Recorder, Step};
 
 /// Lines kept in memory while the file cannot be written; the oldest go first.
@@ -25,8 +31,11 @@ pub struct Journal {
     path: PathBuf,
     /// Where lines wait that the file does not take.
     spill: PathBuf,
+    rotation: Rotation,
     waiting: VecDeque<String>,
     failing: bool,
+    /// It could not be rotated, and grows on.
+    stuck: bool,
 }
 
 impl Journal {
@@ -47,9 +56,18 @@ impl Journal {
         Self {
             path: path_in(state_dir),
             spill,
+            rotation: Rotation::default(),
             waiting,
             failing: false,
+            stuck: false,
         }
+    }
+
+    /// The same, with other limits.
+    #[must_use]
+    pub fn rotated(mut self, rotation: Rotation) -> Self {
+        self.rotation = rotation;
+        self
     }
 
     /// How many lines wait to be written.
@@ -62,7 +80,15 @@ impl Journal {
         if self.waiting.is_empty() {
             return;
         }
-        match append(&self.path, &self.waiting) {
+        // A journal that cannot be rotated is one that grows: no line is lost for it.
+        let rotated = self.rotation.make_room(&self.path, &self.waiting);
+        if let Err(error) = &rotated
+            && !self.stuck
+        {
+            warn!(path = %self.path.display(), %error, "the journal cannot be rotated and grows on");
+        }
+        self.stuck = rotated.is_err();
+        match files::append(&self.path, &self.waiting) {
             Ok(()) => {
                 self.waiting.clear();
                 // If it stays, its lines are in the journal twice; better than not at all.
@@ -106,87 +132,17 @@ impl Recorder for Journal {
     }
 }
 
+/// The record as a log event, with the same fields; `facts` is JSON.
 fn log(record: &Record) {
     let (remedy, incident) = (record.remedy.name(), record.incident.as_str());
+    let (step, mode) = (record.step.name(), record.mode.name());
     let (reason, message) = (record.reason.as_str(), record.message.as_str());
+    let facts = &record.facts;
     match record.step {
-        Step::Failed => error!(remedy, incident, step = ?record.step, reason, "{message}"),
-        Step::Refused => warn!(remedy, incident, step = ?record.step, reason, "{message}"),
-        _ => info!(remedy, incident, step = ?record.step, reason, "{message}"),
+        Step::Failed => error!(remedy, incident, mode, step, reason, %facts, "{message}"),
+        Step::Refused => warn!(remedy, incident, mode, step, reason, %facts, "{message}"),
+        _ => info!(remedy, incident, mode, step, reason, %facts, "{message}"),
     }
-}
-
-/// Where the journal of a state directory is.
-pub fn path_in(state_dir: &Path) -> PathBuf {
-    state_dir.join("journal.jsonl")
-}
-
-/// One write for all lines, so that a kill leaves at most one torn line, at the end. A torn line
-/// of before gets its newline first, so that it spoils no other.
-fn append(path: &Path, lines: &VecDeque<String>) -> io::Result<()> {
-    if let Some(directory) = path.parent() {
-        fs::create_dir_all(directory)?;
-    }
-    let mut file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .read(true)
-        .mode(0o640)
-        .open(path)?;
-    let length = file.metadata()?.len();
-    let mut text = if ends_torn(&mut file)? {
-        "\n".to_owned()
-    } else {
-        String::new()
-    };
-    for line in lines {
-        text.push_str(line);
-        text.push('\n');
-    }
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_data());
-    if written.is_err() {
-        // A full disk takes part of a write. It is taken back, or the lines would be there twice.
-        file.set_len(length)?;
-    }
-    written
-}
-
-fn ends_torn(file: &mut File) -> io::Result<bool> {
-    if file.metadata()?.len() == 0 {
-        return Ok(false);
-    }
-    file.seek(SeekFrom::End(-1))?;
-    let mut last = [0];
-    file.read_exact(&mut last)?;
-    Ok(last != *b"\n")
-}
-
-/// What the journal holds, oldest first, and how many lines could not be read (one torn by a
-/// crash is normal).
-///
-/// # Errors
-/// If the file is there but cannot be read. No file is an empty journal.
-pub fn read(path: &Path) -> io::Result<(Vec<Record>, usize)> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-        Err(error) => return Err(error),
-    };
-    let mut records = Vec::new();
-    let mut unreadable = 0;
-    for line in BufReader::new(file).split(b'\n') {
-        let line = line?;
-        if line.is_empty() {
-            continue;
-        }
-        match serde_json::from_slice(&line) {
-            Ok(record) => records.push(record),
-            Err(_) => unreadable += 1,
-        }
-    }
-    Ok((records, unreadable))
 }
 
 #[cfg(test)]

@@ -35,6 +35,17 @@ pub enum Mode {
     Act,
 }
 
+impl Mode {
+    /// The word as metrics, logs and the journal write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Observe => "observe",
+            Self::Act => "act",
+        }
+    }
+}
+
 /// What kind of line it is. The order is that of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -55,6 +66,22 @@ pub enum Step {
     Failed,
     /// A change of state worth remembering: an activation seen, a trial settled.
     State,
+}
+
+impl Step {
+    /// The word as logs and the journal write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Trip => "trip",
+            Self::Plan => "plan",
+            Self::Refused => "refused",
+            Self::Act => "act",
+            Self::Verify => "verify",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::State => "state",
+        }
+    }
 }
 
 /// One line of the journal.

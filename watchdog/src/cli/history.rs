@@ -3,12 +3,15 @@
 use std::path::PathBuf;
 
 use snowguard_watchdog::{
-    journal,
+    journal::{self, Contents},
     record::{Record, Step},
     watch::RUN_DIR,
 };
 
 use super::{Host, arguments, failure::Failure, page::Page, say, table::Table, text};
+
+/// So many lines that are no records are named one by one.
+const NAMED: usize = 5;
 
 /// The journal of a host and the records in it.
 pub(super) struct Journal {
@@ -29,15 +32,23 @@ impl Journal {
                 cure: "run as root, or see `watchdog.state_dir` in the configuration",
             })
         };
-        let (mut records, mut unreadable) = read(&path)?;
+        let Contents {
+            mut records,
+            mut unreadable,
+        } = read(&path)?;
         // Lines that a full disk has not taken yet.
-        let (waiting, torn) = read(&journal::path_in(&host.layout.inside(RUN_DIR)))?;
-        records.extend(waiting);
-        unreadable += torn;
-        if unreadable > 0 {
-            let lines = text::number(unreadable, "line", "lines");
+        let waiting = read(&journal::path_in(&host.layout.inside(RUN_DIR)))?;
+        records.extend(waiting.records);
+        unreadable.extend(waiting.unreadable);
+        for line in unreadable.iter().take(NAMED) {
             say(&format!(
-                "snowguard: warning: {lines} of {path:?} could not be read; one after a crash is normal"
+                "snowguard: warning: {line}; one after a crash is normal"
+            ));
+        }
+        if unreadable.len() > NAMED {
+            let lines = text::number(unreadable.len() - NAMED, "line", "lines");
+            say(&format!(
+                "snowguard: warning: {lines} more could not be read"
             ));
         }
         Ok(Self { path, records })
@@ -90,32 +101,41 @@ fn story(records: &[&Record], page: &mut Page<'_>) -> Result<(), Failure> {
         return Ok(());
     };
     page.heading(&format!(
-        "{}  {}, {}",
+        "{}  {}, {}{}",
         first.incident,
         first.remedy.name(),
-        text::mode(first.mode)
+        first.mode.name(),
+        outcome(records)
     ))?;
     let mut table = Table::plain();
     for record in records {
         table.row([
             text::time_ms(record.at_ms),
-            step(record.step).to_owned(),
+            record.step.name().to_owned(),
             record.message.clone(),
         ]);
     }
     page.table(&table, 2)
 }
 
-/// The word for a step.
-pub(super) const fn step(step: Step) -> &'static str {
-    match step {
-        Step::Trip => "trip",
-        Step::Plan => "plan",
-        Step::Refused => "refused",
-        Step::Act => "act",
-        Step::Verify => "verify",
-        Step::Done => "done",
-        Step::Failed => "failed",
-        Step::State => "state",
-    }
+/// How a collection ended, by the numbers of its last line: what was freed of what was promised,
+/// and in how long. Nothing for other stories.
+fn outcome(records: &[&Record]) -> String {
+    let ended = records.iter().rev().find(|record| {
+        matches!(record.step, Step::Done | Step::Failed) && record.facts.get("freed").is_some()
+    });
+    let Some((first, ended)) = records.first().zip(ended) else {
+        return String::new();
+    };
+    let bytes = |name: &str| {
+        let bytes = ended.facts[name]["bytes"].as_u64();
+        bytes.map_or_else(|| "?".to_owned(), text::size)
+    };
+    let seconds = ended.at_ms.saturating_sub(first.at_ms).max(0) / 1000;
+    format!(
+        ": {}, {} freed of {} promised, after {seconds} s",
+        ended.reason,
+        bytes("freed"),
+        bytes("promised"),
+    )
 }

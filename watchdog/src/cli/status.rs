@@ -21,7 +21,7 @@ use snowguard_watchdog::{
 use super::{
     Host,
     failure::Failure,
-    history::{self, Journal},
+    history::Journal,
     page::Page,
     say,
     store::{self, Summary},
@@ -245,7 +245,7 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
                 table.row([
                     text::time_ms(record.at_ms),
                     record.remedy.name().to_owned(),
-                    history::step(record.step).to_owned(),
+                    record.step.name().to_owned(),
                     record.message.clone(),
                 ]);
             }

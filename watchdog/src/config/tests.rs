@@ -75,6 +75,8 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[rollback]\nverify_soak = \"5m\"\n",
         "[watchdog]\ninterval = \"10m\"\n",
         "[watchdog]\nstate_dir = \"here\"\n",
+        "[watchdog]\njournal_size = \"1KiB\"\n",
+        "[watchdog]\njournal_files = 0\n",
     ] {
         assert!(Settings::parse(text).is_err(), "{text}");
     }

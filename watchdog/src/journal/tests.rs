@@ -19,15 +19,37 @@ fn record(message: &str) -> Record {
     }
 }
 
+/// What a reader of the state directory is told, oldest first.
+fn messages(state: &Path) -> Vec<String> {
+    let records = read(&path_in(state)).unwrap().records.into_iter();
+    records.map(|record| record.message).collect()
+}
+
+/// Room for two records of [`record`].
+fn small() -> Rotation {
+    let line = serde_json::to_string(&record("00")).unwrap();
+    Rotation {
+        max_bytes: 2 * (line.len() as u64 + 1),
+        older_files: 2,
+    }
+}
+
+fn numbers(range: std::ops::Range<u32>) -> Vec<String> {
+    range.map(|number| format!("{number:02}")).collect()
+}
+
 #[test]
 fn what_was_recorded_is_read_back_in_order() {
     let dir = tempfile::tempdir().unwrap();
     let mut journal = Journal::at(dir.path(), &dir.path().join("run"));
     journal.record(record("one"));
     journal.record(record("two\nwith a newline"));
-    let (read, unreadable) = read(&path_in(dir.path())).unwrap();
-    assert_eq!(read, [record("one"), record("two\nwith a newline")]);
-    assert_eq!(unreadable, 0);
+    let Contents {
+        records,
+        unreadable,
+    } = read(&path_in(dir.path())).unwrap();
+    assert_eq!(records, [record("one"), record("two\nwith a newline")]);
+    assert_eq!(unreadable, []);
 }
 
 #[test]
@@ -39,9 +61,15 @@ fn a_line_torn_by_a_crash_spoils_no_other() {
     text.push_str("{\"at_ms\":2,\"inci");
     fs::write(&path, text).unwrap();
     Journal::at(dir.path(), &dir.path().join("run")).record(record("after"));
-    let (read, unreadable) = read(&path).unwrap();
-    assert_eq!(read, [record("before"), record("after")]);
-    assert_eq!(unreadable, 1);
+    let Contents {
+        records,
+        unreadable,
+    } = read(&path).unwrap();
+    assert_eq!(records, [record("before"), record("after")]);
+    let [torn] = unreadable.as_slice() else {
+        panic!("{unreadable:?}");
+    };
+    assert_eq!((&torn.path, torn.line), (&path, 2));
 }
 
 #[test]
@@ -57,13 +85,7 @@ fn records_that_cannot_be_written_wait_and_are_written_later() {
     fs::remove_file(&state).unwrap();
     journal.record(record("three"));
     assert_eq!(journal.waiting(), 0);
-    let messages: Vec<String> = read(&path_in(&state))
-        .unwrap()
-        .0
-        .into_iter()
-        .map(|record| record.message)
-        .collect();
-    assert_eq!(messages, ["one", "two", "three"]);
+    assert_eq!(messages(&state), ["one", "two", "three"]);
 }
 
 #[test]
@@ -79,12 +101,89 @@ fn records_of_a_full_disk_outlive_a_kill() {
     again.record(record("two"));
     fs::remove_file(&state).unwrap();
     again.flush();
-    let messages: Vec<String> = read(&path_in(&state))
-        .unwrap()
-        .0
-        .into_iter()
-        .map(|record| record.message)
-        .collect();
-    assert_eq!(messages, ["one", "two"]);
+    assert_eq!(messages(&state), ["one", "two"]);
     assert!(!path_in(&run).exists());
+}
+
+#[test]
+fn a_journal_at_its_limit_puts_the_newest_lines_into_a_new_file_and_forgets_the_oldest_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::at(dir.path(), &dir.path().join("run")).rotated(small());
+    for message in numbers(0..5) {
+        journal.record(record(&message));
+    }
+    assert_eq!(messages(dir.path()), numbers(0..5));
+    for message in numbers(5..10) {
+        journal.record(record(&message));
+    }
+    // Three files of two lines.
+    assert_eq!(messages(dir.path()), numbers(4..10));
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        assert!(entry.unwrap().metadata().unwrap().len() <= small().max_bytes);
+    }
+}
+
+#[test]
+fn a_kill_in_mid_rotation_loses_no_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let begin = || Journal::at(dir.path(), &dir.path().join("run")).rotated(small());
+    let mut journal = begin();
+    for message in numbers(0..4) {
+        journal.record(record(&message));
+    }
+    // As if killed after the first of two renames.
+    let name = |name: &str| dir.path().join(name);
+    fs::rename(name("journal.jsonl.1"), name("journal.jsonl.2")).unwrap();
+    assert_eq!(messages(dir.path()), numbers(0..4));
+    let mut journal = begin();
+    journal.record(record("04"));
+    assert_eq!(messages(dir.path()), numbers(0..5));
+    // And after the last one, before anything was written.
+    journal.record(record("05"));
+    fs::rename(name("journal.jsonl"), name("journal.jsonl.1")).unwrap();
+    assert_eq!(messages(dir.path()).last().unwrap(), "05");
+    begin().record(record("06"));
+    assert_eq!(messages(dir.path()).last().unwrap(), "06");
+}
+
+#[test]
+fn a_journal_that_cannot_be_rotated_grows_on() {
+    let dir = tempfile::tempdir().unwrap();
+    // A directory with content in the way of the rename, whoever runs this.
+    fs::create_dir_all(dir.path().join("journal.jsonl.1/full")).unwrap();
+    let rotation = Rotation {
+        older_files: 1,
+        ..small()
+    };
+    let mut journal = Journal::at(dir.path(), &dir.path().join("run")).rotated(rotation);
+    for message in numbers(0..5) {
+        journal.record(record(&message));
+    }
+    assert_eq!(journal.waiting(), 0);
+    let text = fs::read_to_string(path_in(dir.path())).unwrap();
+    assert_eq!(text.lines().count(), 5);
+}
+
+#[test]
+fn a_line_that_is_no_record_is_named_and_the_others_are_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = path_in(dir.path());
+    let good = serde_json::to_string(&record("good")).unwrap();
+    fs::write(
+        &path,
+        [good.as_bytes(), b"\n\xff\xfe\n{}\n", good.as_bytes(), b"\n"].concat(),
+    )
+    .unwrap();
+    let Contents {
+        records,
+        unreadable,
+    } = read(&path).unwrap();
+    assert_eq!(records.len(), 2);
+    let lines: Vec<usize> = unreadable.iter().map(|bad| bad.line).collect();
+    assert_eq!(lines, [2, 3]);
+    assert!(
+        unreadable[1].to_string().contains("line 3 of"),
+        "{}",
+        unreadable[1]
+    );
 }

@@ -77,7 +77,7 @@ impl Remedies {
         Ok(Self {
             begun: begun_kept.load::<Option<String>>()?.flatten(),
             begun_kept,
-            journal: Journal::at(&state_dir, &layout.inside(RUN_DIR)),
+            journal: Journal::at(&state_dir, &layout.inside(RUN_DIR)).rotated(settings.journal),
             machine,
             machine_kept,
             ballast: Ballast::of(layout, settings.gc.ballast.0),

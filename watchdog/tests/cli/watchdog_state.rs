@@ -127,7 +127,32 @@ fn a_line_torn_by_a_crash_hides_no_other() {
     std::fs::write(&path, text).unwrap();
     let ran = host.run(&["history", "--json"]);
     assert_eq!((ran.code, ran.out.lines().count()), (0, 4));
-    assert!(ran.err.contains("warning: 1 line of"), "{}", ran.err);
+    assert!(ran.err.contains("warning: line 5 of"), "{}", ran.err);
+    assert!(ran.err.contains("journal.jsonl"), "{}", ran.err);
+}
+
+#[test]
+fn a_story_begins_with_how_it_ended_and_older_files_are_told_too() {
+    let host = with_journal();
+    let line = |at_ms: i64, step: &str, facts: Value| {
+        json!({
+            "at_ms": at_ms, "incident": "gc-old", "remedy": "gc", "mode": "act", "step": step,
+            "reason": if step == "done" { "reached" } else { "alert" }, "message": "m",
+            "facts": facts,
+        })
+    };
+    let space = |bytes: u64| json!({"bytes": bytes, "files": 1});
+    let numbers = json!({"promised": space(3 << 20), "freed": space(2 << 20)});
+    let story = [
+        line(1_000, "trip", json!({})),
+        line(43_000, "done", numbers),
+    ];
+    let text = story.map(|line| format!("{line}\n")).concat();
+    host.write("var/lib/snowguard/journal.jsonl.1", &text);
+    let text = host.run(&["history"]).clean();
+    let heading = "gc-old  gc, act: reached, 2.0 MiB freed of 3.0 MiB promised, after 42 s\n";
+    assert!(text.starts_with(heading), "{text}");
+    assert!(text.contains("\ngc-a  gc, act\n"), "{text}");
 }
 
 #[test]
