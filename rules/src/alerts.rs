@@ -149,7 +149,7 @@ impl Engine {
             recorded: BTreeSet::new(),
             outcome: Ok(()),
         };
-        let group = |Group { terms, rules }| TrackedGroup {
+        let group = |Group { terms, rules, .. }| TrackedGroup {
             terms,
             rules: rules.into_iter().map(tracked).collect(),
             evaluated_at_ms: None,
@@ -166,6 +166,17 @@ impl Engine {
             transitions: Vec::new(),
             evaluated_at_ms: None,
             blind: None,
+        }
+    }
+
+    /// An engine for a unit test of rules, in which each group is due at each evaluation, nothing
+    /// is ever too short, and alerts can always be read as series.
+    pub(crate) fn for_unit_test(rules: RuleSet, external: External) -> Self {
+        Self {
+            writes_alerts: true,
+            unit_test: true,
+            external,
+            ..Self::new(rules)
         }
     }
 

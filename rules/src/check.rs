@@ -40,18 +40,33 @@ pub(crate) fn parse_query(text: &str) -> Checked<Expr> {
     Checker::new(false).parse(text)
 }
 
+/// The same, where a subquery without a step takes `step_ms`.
+pub(crate) fn parse_query_stepping(text: &str, step_ms: i64) -> Checked<Expr> {
+    Checker {
+        default_step_ms: step_ms,
+        ..Checker::new(false)
+    }
+    .parse(text)
+}
+
 /// For what an expression is checked.
 #[derive(Clone, Copy)]
 struct Checker {
     /// For a rule, which is evaluated again and again over a bounded window.
     rule: bool,
+    /// The step of a subquery that names none.
+    default_step_ms: i64,
     /// How many times what is checked is evaluated, by the subqueries around it.
     steps: i64,
 }
 
 impl Checker {
     fn new(rule: bool) -> Self {
-        Self { rule, steps: 1 }
+        Self {
+            rule,
+            default_step_ms: selector::DEFAULT_STEP_MS,
+            steps: 1,
+        }
     }
 
     fn parse(self, text: &str) -> Checked<Expr> {

@@ -8,7 +8,8 @@ use crate::LoadError;
 use crate::rule::{Group, Terms};
 
 mod labels;
-mod raw;
+pub(crate) mod lint;
+pub(crate) mod raw;
 mod rule;
 
 /// Reads the text of one rule file. An empty one has no rules, as in Prometheus.
@@ -57,10 +58,8 @@ fn group(file: &str, raw: raw::Group, names: &mut BTreeSet<String>) -> Result<Gr
     };
     let rules = raw.rules.unwrap_or_default().into_iter().enumerate();
     let rules = rules.map(|(index, raw)| rule::rule(file, &name, index, &shared, raw));
-    Ok(Group {
-        terms,
-        rules: rules.collect::<Result<_, _>>()?,
-    })
+    let rules = rules.collect::<Result<_, _>>()?;
+    Ok(Group { name, terms, rules })
 }
 
 /// Why something is refused, and what to do about it.

@@ -48,6 +48,7 @@ impl std::fmt::Display for Remedy {
 /// Rules that are evaluated one after the other, on the terms of their group.
 #[derive(Debug, Clone)]
 pub(crate) struct Group {
+    pub(crate) name: String,
     pub(crate) terms: Terms,
     pub(crate) rules: Vec<Rule>,
 }
@@ -148,6 +149,12 @@ impl RuleSet {
         crate::file::parse(file, text).map(|groups| Self { groups })
     }
 
+    /// The rules in the text of one file that have the name and the labels of another one there,
+    /// as `name{label="value"}`: allowed, but most likely a slip.
+    pub fn duplicates(text: &str) -> BTreeSet<String> {
+        crate::file::lint::duplicates(text)
+    }
+
     /// Reads the texts of several rule files, each with its name.
     ///
     /// # Errors
@@ -196,6 +203,17 @@ impl RuleSet {
 
     pub(crate) fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.groups.iter().flat_map(|group| &group.rules)
+    }
+
+    /// The groups in another order: by their names' places in `order`, as `group_eval_order` of a
+    /// unit test asks; those that are not in it have the place of the first one.
+    pub(crate) fn ordered_by(mut self, order: &[String]) -> Self {
+        let place = |group: &Group| {
+            let place = order.iter().position(|name| *name == group.name);
+            place.unwrap_or_default()
+        };
+        self.groups.sort_by_key(place);
+        self
     }
 
     pub(crate) fn into_groups(self) -> Vec<Group> {

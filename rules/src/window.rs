@@ -255,7 +255,6 @@ impl Window {
     }
 
     /// Puts one sample in as it is, whatever a scrape would make of it.
-    #[cfg(test)]
     pub(crate) fn put(&mut self, labels: &Labels, at_ms: i64, value: f64) {
         self.push(labels.clone(), Sample { at_ms, value });
     }

@@ -16,7 +16,7 @@ use crate::millis;
 const MOST_STEPS: i64 = 11_000;
 
 /// The step of a subquery that names none, where Prometheus has no other setting.
-const DEFAULT_STEP_MS: i64 = 60_000;
+pub(super) const DEFAULT_STEP_MS: i64 = 60_000;
 
 impl Checker {
     pub(super) fn selector(self, plain: &ast::VectorSelector) -> Checked<Selector> {
@@ -54,7 +54,7 @@ impl Checker {
                      only the server knows: write the step, as in [1h:1m]",
                 ));
             }
-            None => DEFAULT_STEP_MS,
+            None => self.default_step_ms,
         };
         let inner = self.within(range_ms / step_ms)?;
         Ok(Range {

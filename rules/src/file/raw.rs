@@ -83,6 +83,10 @@ pub(crate) fn yaml<T: serde::de::DeserializeOwned + Default>(text: &str) -> Resu
     if text.lines().all(of_comments) {
         return Ok(T::default());
     }
+    let first = text.lines().find(|line| !of_comments(line));
+    if first.is_some_and(|line| line.starts_with('\t')) {
+        return Err("it begins with a tab, which YAML does not allow".to_owned());
+    }
     serde_saphyr::from_str::<Option<T>>(text)
         .map(Option::unwrap_or_default)
         .map_err(|error| plain(&error.without_snippet().to_string()))

@@ -16,6 +16,12 @@ Exit codes:
   2  the command line, the configuration or a rule file is not valid
   3  refused, with the reason: a collection would not be begun now";
 
+const RULES_HELP: &str = "\
+Exit codes, as of promtool:
+  0  every file is good, every test passed
+  1  a file cannot be read or used, or a test failed
+  3  with --lint-fatal: a rule is there twice";
+
 /// Watches a Nix host and heals it: garbage collection and rollback by the alerts that page people.
 #[derive(Debug, clap::Parser)]
 #[command(name = "snowguard", version, after_help = AFTER_HELP)]
@@ -75,6 +81,11 @@ pub(super) enum Command {
     History(History),
     /// Check the configuration and the rule files.
     CheckConfig(Facts),
+    /// Check rule files, or run their unit tests, as promtool does.
+    Rules {
+        #[command(subcommand)]
+        what: Rules,
+    },
     /// Let a latched remedy begin anew, after you have looked at what it failed on.
     Release(Release),
 }
@@ -84,6 +95,50 @@ pub(super) enum Planned {
     /// What a collection would delete, what it would give up, and what it would never touch.
     #[command(after_help = AFTER_HELP)]
     Gc(PlanGc),
+}
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Rules {
+    /// Check rule files: those that Prometheus 3 would refuse are refused, and so is what cannot be
+    /// evaluated on a host, by name.
+    #[command(after_help = RULES_HELP)]
+    Check(CheckRules),
+    /// Run unit tests of rules, in the format of `promtool test rules`.
+    #[command(after_help = RULES_HELP)]
+    Test(TestRules),
+}
+
+/// What to look for beside errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Lint {
+    /// Everything there is.
+    All,
+    /// Rules with the name and the labels of another one in their file.
+    DuplicateRules,
+    /// Nothing.
+    None,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckRules {
+    /// What to look for beside errors.
+    #[arg(long, value_enum, default_value = "duplicate-rules")]
+    pub(super) lint: Lint,
+
+    /// End with 3 if that finds something.
+    #[arg(long)]
+    pub(super) lint_fatal: bool,
+
+    /// Rule files; standard input if there is none.
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TestRules {
+    /// Test files.
+    #[arg(value_name = "FILE", required = true)]
+    pub(super) files: Vec<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -38,6 +38,10 @@ pub(super) enum Failure {
     Refused(Refusal),
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error("{0}")]
+    BadRules(String),
+    #[error("{0}; without --lint-fatal that would be no failure")]
+    Lint(String),
     #[error("a part of the host could not be read; the warnings above name it")]
     Incomplete,
 }
@@ -55,7 +59,7 @@ impl Failure {
             Self::Watch(
                 WatchError::Config(_) | WatchError::Rules(_) | WatchError::CannotAct(_),
             ) => 2,
-            Self::Refused(_) => 3,
+            Self::Refused(_) | Self::Lint(_) => 3,
             Self::Fact(_)
             | Self::Watch(_)
             | Self::Keep(_)
@@ -63,6 +67,7 @@ impl Failure {
             | Self::NoIncident { .. }
             | Self::NotRoot(_)
             | Self::Output(_)
+            | Self::BadRules(_)
             | Self::Incomplete => 1,
         })
     }

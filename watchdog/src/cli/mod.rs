@@ -10,6 +10,7 @@ mod history;
 mod page;
 mod plan;
 mod release;
+mod rules;
 mod status;
 mod store;
 mod system;
@@ -77,6 +78,9 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
     if let Command::CheckConfig(asked) = &arguments.command {
         return check_config::run(&host, asked, page);
     }
+    if let Command::Rules { what } = &arguments.command {
+        return rules::run(what, page);
+    }
     look_at_root(&host.layout)?;
     match &arguments.command {
         Command::Watch => {
@@ -91,6 +95,7 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
         } => plan::run(&host, asked, page),
         Command::History(asked) => history::run(&host, asked, page),
         Command::CheckConfig(asked) => check_config::run(&host, asked, page),
+        Command::Rules { what } => rules::run(what, page),
         Command::Release(asked) => release::run(&host, asked, page),
     }
 }

@@ -11,4 +11,6 @@ mod nix_agrees;
 #[cfg(test)]
 mod plan;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod watchdog_state;

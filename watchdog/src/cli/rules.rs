@@ -1,0 +1,112 @@
+//! `snowguard rules check` and `snowguard rules test`: what `promtool check rules` and
+//! `promtool test rules` say, of the rules as the watchdog would evaluate them.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use snowguard_exporter::units::TimeSpan;
+use snowguard_rules::{RuleSet, testing};
+
+use super::{
+    arguments::{CheckRules, Lint, Rules, TestRules},
+    failure::Failure,
+    page::Page,
+    say, text,
+};
+
+pub(super) fn run(asked: &Rules, page: &mut Page<'_>) -> Result<(), Failure> {
+    match asked {
+        Rules::Check(asked) => check(asked, page),
+        Rules::Test(asked) => test(asked, page),
+    }
+}
+
+fn check(asked: &CheckRules, page: &mut Page<'_>) -> Result<(), Failure> {
+    let (mut bad, mut twice) = (0, 0);
+    let stdin = [PathBuf::from("standard input")];
+    let files = if asked.files.is_empty() {
+        &stdin
+    } else {
+        asked.files.as_slice()
+    };
+    for file in files {
+        let name = text::path(file);
+        let text = read(file, asked.files.is_empty()).map_err(|error| format!("{name}: {error}"));
+        let rules = text.and_then(|text| {
+            let rules = RuleSet::parse(&name, &text).map_err(|error| error.to_string());
+            rules.map(|rules| (rules, text))
+        });
+        let (rules, text) = match rules {
+            Ok(read) => read,
+            Err(error) => {
+                bad += 1;
+                say(&error);
+                continue;
+            }
+        };
+        page.line(&format!("{name}: OK, {}", summary(&rules)))?;
+        let duplicates = match asked.lint {
+            Lint::All | Lint::DuplicateRules => RuleSet::duplicates(&text),
+            Lint::None => Default::default(),
+        };
+        for duplicate in &duplicates {
+            say(&format!("{name}: warning: {duplicate} is there twice"));
+        }
+        twice += duplicates.len();
+    }
+    if bad > 0 {
+        let files = text::number(bad, "rule file", "rule files");
+        return Err(Failure::BadRules(format!("{files} cannot be used")));
+    }
+    if twice > 0 && asked.lint_fatal {
+        let rules = text::number(twice, "rule is", "rules are");
+        return Err(Failure::Lint(format!("{rules} there twice")));
+    }
+    Ok(())
+}
+
+fn read(file: &Path, stdin: bool) -> io::Result<String> {
+    if !stdin {
+        return fs::read_to_string(file);
+    }
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn summary(rules: &RuleSet) -> String {
+    let alerts = rules.alerting().count();
+    let healing = rules.alerting().filter(|(_, remedy)| remedy.is_some());
+    format!(
+        "{}, {} of them with a remedy, {}; looks back {}",
+        text::number(alerts, "alert", "alerts"),
+        healing.count(),
+        text::number(rules.len() - alerts, "recording rule", "recording rules"),
+        TimeSpan(rules.needed_window())
+    )
+}
+
+fn test(asked: &TestRules, page: &mut Page<'_>) -> Result<(), Failure> {
+    let mut failed = 0;
+    for file in &asked.files {
+        let name = text::path(file);
+        let mut warn = |warning: String| say(&format!("{name}: warning: {warning}"));
+        match testing::run(file, &mut warn) {
+            Ok(()) => page.line(&format!("{name}: OK"))?,
+            Err(failures) => {
+                failed += 1;
+                for failure in failures {
+                    say(&format!("{name}: {failure}"));
+                }
+            }
+        }
+    }
+    if failed > 0 {
+        let files = text::number(failed, "file", "files");
+        return Err(Failure::BadRules(format!("the tests of {files} failed")));
+    }
+    Ok(())
+}
