@@ -10,7 +10,7 @@ use crate::window::Window;
 mod aggregate;
 mod curve;
 mod date;
-mod float;
+pub(crate) mod float;
 mod histogram;
 mod matching;
 mod operator;

@@ -96,21 +96,26 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
     }
 }
 
-/// As PromQL writes a series: `name{a="1", b="2"}`.
+/// As PromQL writes a series: `name{a="1", b="2"}`; a name that needs quotes has them.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())?;
+        // A metric's name may have colons, and then stands before the brace too.
+        let before_brace = is_label_name(&self.name().replace(':', "_"));
+        let name = if before_brace { self.name() } else { "" };
+        f.write_str(name)?;
         let mut labels = self
             .iter()
-            .filter(|(name, _)| *name != METRIC_NAME)
+            .filter(|(name, _)| !before_brace || *name != METRIC_NAME)
             .peekable();
-        if labels.peek().is_none() && !self.name().is_empty() {
+        if labels.peek().is_none() && !name.is_empty() {
             return Ok(());
         }
         f.write_str("{")?;
         for (index, (name, value)) in labels.enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            write!(f, "{comma}{name}=\"{}\"", escaped(value))?;
+            let quote = if is_label_name(name) { "" } else { "\"" };
+            let (name, value) = (escaped(name), escaped(value));
+            write!(f, "{comma}{quote}{name}{quote}=\"{value}\"")?;
         }
         f.write_str("}")
     }
@@ -142,6 +147,8 @@ mod tests {
         assert_eq!(labels.to_string(), r#"m{a="1", b="a \"quoted\"\nline"}"#);
         assert_eq!(Labels::metric("m").to_string(), "m");
         assert_eq!(Labels::default().to_string(), "{}");
+        let odd = Labels::metric("a metric").with("é.x", "1");
+        assert_eq!(odd.to_string(), r#"{__name__="a metric", "é.x"="1"}"#);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use promql_parser::parser as ast;
 
 use super::{Checked, Checker, Unsupported, selector, string, unwrap_parens};
 use crate::expr::{
-    Curve, DatePart, EachFunction, Expr, Order, Range, RangeFunction, Relabel, ScalarExpr,
+    At, Curve, DatePart, EachFunction, Expr, Order, Range, RangeFunction, Relabel, ScalarExpr,
     VectorExpr,
 };
 use crate::labels::Labels;
@@ -80,7 +80,16 @@ impl Checker {
                 let [of] = arguments.exactly()?;
                 match unwrap_parens(of) {
                     ast::Expr::VectorSelector(plain) => {
-                        Expr::Vector(VectorExpr::TimeOf(self.selector(plain)?))
+                        let of = self.selector(plain)?;
+                        // It looks at the time of `@`, in what was read for the offset
+                        // (`rangeEvalTimestampFunctionOverVectorSelector`, promql/engine.go, 3.5).
+                        if of.when.at != At::Now && of.when.offset_ms != 0 {
+                            return Err(Unsupported::new(
+                                "timestamp() of a selector with both `@` and `offset` is not \
+                                 supported: Prometheus mixes the two up",
+                            ));
+                        }
+                        Expr::Vector(VectorExpr::TimeOf(of))
                     }
                     _ => self.each(EachFunction::Timestamp, of)?,
                 }

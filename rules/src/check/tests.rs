@@ -44,6 +44,7 @@ fn what_cannot_be_evaluated_is_refused_by_name() {
         ("max_over_time(a[1m:0])", "at least a millisecond"),
         ("a offset Inf", "not a duration"),
         ("\"text\"", "a string is not a value"),
+        ("timestamp(a @ end() offset 1m)", "mixes the two up"),
         ("time(5)", "argument"),
         ("round(a, 1, 2)", "argument"),
         ("label_join(a, \"b\")", "argument"),

@@ -140,7 +140,7 @@ pub(super) fn quantile(share: f64, values: &mut [f64]) -> f64 {
 
 /// Whether two differ by no more than a share of their size (`Equal`, util/almost, Prometheus
 /// 3.5).
-pub(super) fn almost_equal(a: f64, b: f64, share: f64) -> bool {
+pub(crate) fn almost_equal(a: f64, b: f64, share: f64) -> bool {
     if a == b || a.is_nan() && b.is_nan() {
         return true;
     }

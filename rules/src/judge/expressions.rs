@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use proptest::sample::select;
 
-use super::grammar;
 use super::{Random, TestSeries, cases, promtool3, quoted, run, yaml_float};
-use crate::eval::{self, EvalError, Vector};
+use super::{grammar, series};
+use crate::eval::{self, EvalError, Vector, float};
 use crate::window::Window;
 use crate::{check, labels::Labels};
 
@@ -25,7 +25,7 @@ struct World {
 
 impl World {
     fn random(random: &mut Random) -> Self {
-        let series = random.make(grammar::series(POINTS));
+        let series = random.make(series::series(POINTS));
         let interval_ms = random.make(select(vec![15_000, 30_000, 60_000]));
         let mut window = Window::new(Duration::MAX);
         for series in &series {
@@ -101,6 +101,51 @@ fn judge(good: &str) -> (bool, String) {
     )
 }
 
+/// What promtool found to differ, but for the last digits: it compares all but the last bit, and
+/// in which order it sums up is left to chance. And how often it was no more than that.
+fn differences(said: &str) -> (Vec<String>, usize) {
+    let (mut differences, mut allowed) = (Vec::new(), 0);
+    let mut lines = said.lines();
+    while let Some(line) = lines.next() {
+        if line.trim_start().starts_with("expr: ") {
+            if line.contains(", err: ") {
+                differences.push(line.to_owned());
+                continue;
+            }
+            let [expected, got] = ["exp: ", "got: "].map(|head| {
+                let line = lines.next().unwrap_or_default().trim_start();
+                samples(line.strip_prefix(head).unwrap_or(line))
+            });
+            let same = |((labels, value), (other_labels, other)): (&(_, f64), &(_, f64))| {
+                labels == other_labels && float::almost_equal(*value, *other, 1e-6)
+            };
+            if expected.len() == got.len() && expected.iter().zip(&got).all(same) {
+                allowed += 1;
+            } else {
+                differences.push(format!("{line}\n  ours {expected:?}\n  got  {got:?}"));
+            }
+        } else if line.contains("FAILED") && !line.contains("FAILED:") {
+            differences.push(line.to_owned());
+        }
+    }
+    (differences, allowed)
+}
+
+/// Samples as promtool shows them: `{a="x"} 4.8E+02, {a="y"} 4.5E+02`.
+fn samples(shown: &str) -> Vec<(String, f64)> {
+    let mut samples = Vec::new();
+    let mut labels = String::new();
+    for word in shown.split(' ') {
+        match word.trim_end_matches(',').parse() {
+            Ok(value) if !labels.is_empty() => {
+                samples.push((std::mem::take(&mut labels), value));
+            }
+            _ => labels += word,
+        }
+    }
+    samples
+}
+
 #[test]
 fn a_random_expression_has_the_value_that_prometheus_gives_it() {
     let mut random = Random::new();
@@ -113,8 +158,14 @@ fn a_random_expression_has_the_value_that_prometheus_gives_it() {
         for _ in 0..PER_WORLD {
             let text = loop {
                 let text = random.make(grammar::vector());
+                // What is refused because chance or the time it takes decides.
+                let refused = [
+                    "no certain labels",
+                    "steps is not supported",
+                    "mixes the two",
+                ];
                 match check::parse(&text) {
-                    Err(refused) if refused.0.contains("no certain labels") => {}
+                    Err(why) if refused.iter().any(|reason| why.0.contains(reason)) => {}
                     _ => break text,
                 }
             };
@@ -152,12 +203,15 @@ fn a_random_expression_has_the_value_that_prometheus_gives_it() {
     assert!(with_samples * 3 > total, "too few expressions give samples");
 
     let (success, said) = judge(&good);
-    assert!(success, "promtool does not agree:\n{said}");
+    let (differences, allowed) = differences(&said);
+    let none = differences.is_empty() && (success || allowed > 0);
+    assert!(none, "promtool does not agree:\n{}", differences.join("\n"));
+    println!("{allowed} differ in the last digits");
 
     // Where we find no answer, Prometheus must find none either: each is an error of its own.
     let (_, said) = judge(&bad);
     for text in refused {
-        let quoted = text.replace('"', "\\\"");
+        let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
         let found_none = |line: &str| line.contains(&quoted) && line.contains(", err: ");
         assert!(
             said.lines().any(found_none),

@@ -1,149 +1,27 @@
-//! Random series, and random expressions of all that the checker accepts.
+//! Random expressions of all that the checker accepts.
 
-use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
-use proptest::strategy::Union;
+use proptest::strategy::{BoxedStrategy, Union};
 
-use super::{Point, TestSeries};
-use crate::labels::Labels;
+use super::series::BUCKETS;
+use ranges::{over_range, over_subquery, selector};
 
-const METRICS: [&str; 3] = ["depth", "events_total", "level"];
-
-/// Series of three metrics with two labels each, with gaps, ends and counter resets.
-pub(super) fn series(points: usize) -> impl Strategy<Value = Vec<TestSeries>> {
-    let all = METRICS.into_iter().flat_map(|metric| {
-        ["x", "y"].into_iter().flat_map(move |a| {
-            ["1", "2", ""].into_iter().map(move |b| {
-                let labels = Labels::metric(metric).with("a", a).with("b", b);
-                let points = match metric {
-                    "events_total" => counter(points).boxed(),
-                    _ => gauge(points).boxed(),
-                };
-                (any::<u8>(), points).prop_map(move |(there, points)| {
-                    (there % 4 != 0).then(|| TestSeries {
-                        labels: labels.clone(),
-                        points,
-                    })
-                })
-            })
-        })
-    });
-    all.collect::<Vec<_>>()
-        .prop_map(|all| all.into_iter().flatten().collect())
-}
-
-fn point(value: impl Strategy<Value = f64>) -> impl Strategy<Value = Point> {
-    (0..20, value).prop_map(|(kind, value)| match kind {
-        0 | 1 => Point::Missing,
-        2 => Point::Stale,
-        _ => Point::Value(value),
-    })
-}
-
-fn gauge(points: usize) -> impl Strategy<Value = Vec<Point>> {
-    let odd = select(vec![
-        0.0,
-        -0.0,
-        1e9,
-        1e-9,
-        f64::NAN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        1e308,
-    ]);
-    let tame = prop_oneof![-100..100_i32, Just(0), Just(7)].prop_map(f64::from);
-    let tenth = (-1000..1000_i32).prop_map(|value| f64::from(value) / 10.0);
-    let value = prop_oneof![6 => tame, 6 => tenth, 1 => odd];
-    vec(point(value), points)
-}
-
-fn counter(points: usize) -> impl Strategy<Value = Vec<Point>> {
-    let steps = vec((0..8_i32, point(Just(0.0))), points);
-    (0..50_i32, steps).prop_map(|(first, steps)| {
-        let mut total = first;
-        let points = steps.into_iter().map(|(step, point)| {
-            total = if step == 7 { 0 } else { total + step };
-            match point {
-                Point::Value(_) => Point::Value(f64::from(total)),
-                other => other,
-            }
-        });
-        points.collect()
-    })
-}
+mod ranges;
 
 fn labels_of(keyword: &'static str) -> impl Strategy<Value = String> {
     select(vec!["", "a", "b", "a, b", "c"]).prop_map(move |names| format!("{keyword} ({names}) "))
 }
 
-fn selector() -> impl Strategy<Value = String> {
-    let matcher = select(vec![
-        "a=\"x\"",
-        "a!=\"x\"",
-        "a=~\"x|z\"",
-        "a!~\"y.*\"",
-        "b=\"\"",
-        "b!=\"\"",
-        "b=~\"1|\"",
-        "b=~\".+\"",
-        "c=\"\"",
-        "b=\"2\"",
-    ]);
-    let offset = prop_oneof![4 => Just(""), 1 => Just(" offset 1m"), 1 => Just(" offset -30s")];
-    (
-        select(METRICS.to_vec()),
-        vec(matcher, 0..3),
-        offset,
-        any::<bool>(),
-    )
-        .prop_map(|(metric, mut matchers, offset, plain)| {
-            matchers.dedup();
-            if plain || matchers.is_empty() {
-                return format!("{metric}{offset}");
-            }
-            format!("{metric}{{{}}}{offset}", matchers.join(","))
-        })
-}
-
-fn range() -> impl Strategy<Value = String> {
-    let range = select(vec!["1m", "90s", "2m", "5m", "10m", "17m30s", "1h"]);
-    (selector(), range).prop_map(|(selector, range)| match selector.split_once(" offset") {
-        None => format!("{selector}[{range}]"),
-        Some((selector, offset)) => format!("{selector}[{range}] offset{offset}"),
-    })
-}
-
-fn over_range() -> impl Strategy<Value = String> {
-    let functions = vec![
-        "rate",
-        "increase",
-        "delta",
-        "deriv",
-        "avg_over_time",
-        "min_over_time",
-        "max_over_time",
-        "sum_over_time",
-        "count_over_time",
-        "last_over_time",
-        "present_over_time",
-        "changes",
-        "resets",
-    ];
-    let plain = (select(functions), range()).prop_map(|(name, of)| format!("{name}({of})"));
-    let ahead = select(vec!["60", "3600", "4 * 60 * 60", "-30"]);
-    let linear = (range(), ahead).prop_map(|(of, ahead)| format!("predict_linear({of}, {ahead})"));
-    prop_oneof![6 => plain, 1 => linear]
-}
-
 fn number() -> impl Strategy<Value = String> {
-    select(vec!["0", "1", "2", "0.5", "-3", "7", "1e3", "Inf", "NaN"]).prop_map(str::to_owned)
+    select(vec![
+        "0", "1", "2", "0.5", "-3", "0x7", "1e3", "Inf", "NaN", "010", "pi()", "1m",
+    ])
+    .prop_map(str::to_owned)
 }
 
-fn scalar(
-    vector: Option<Union<proptest::strategy::BoxedStrategy<String>>>,
-) -> impl Strategy<Value = String> {
+fn scalar(vector: Option<Union<BoxedStrategy<String>>>) -> impl Strategy<Value = String> {
     let leaf = prop_oneof![4 => number(), 1 => Just("time()".to_owned())];
     let leaf = match vector {
         Some(vector) => {
@@ -164,26 +42,102 @@ fn scalar(
 }
 
 /// An expression that gives an instant vector.
+///
+/// What Go and Rust calculate to the last bit alike is anywhere in it; what they do not, on top,
+/// so that no comparison or remainder makes much of a bit.
 pub(super) fn vector() -> impl Strategy<Value = String> {
+    let on_top = select(vec![
+        "exp", "ln", "log2", "log10", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh",
+        "tanh", "asinh", "acosh", "atanh", "deg", "rad",
+    ]);
+    let on_top = (on_top, exact()).prop_map(|(name, of)| format!("{name}({of})"));
+    let operator = select(vec!["^ 2", "^ 0.5", "^ -1", "^ 3", "atan2 7", "atan2 -1"]);
+    let powers = (exact(), operator).prop_map(|(of, operator)| format!("({of}) {operator}"));
+    prop_oneof![20 => exact(), 3 => on_top, 1 => powers]
+}
+
+fn exact() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
-        4 => selector(),
-        4 => over_range(),
+        8 => selector(),
+        8 => over_range(),
+        1 => histogram(),
+        1 => date(),
+        1 => selector().prop_map(|of| format!("timestamp({of})")),
         1 => scalar(None).prop_map(|of| format!("vector({of})")),
     ];
     leaf.prop_recursive(3, 12, 2, |inner| {
         prop_oneof![
-            2 => between(inner.clone()),
-            2 => with_scalar(inner.clone()),
-            1 => sets(inner.clone()),
-            2 => aggregation(inner.clone()),
-            1 => each(inner),
+            4 => between(inner.clone()),
+            4 => with_scalar(inner.clone()),
+            2 => sets(inner.clone()),
+            4 => aggregation(inner.clone()),
+            1 => relabelled(inner.clone()),
+            1 => over_subquery(inner.clone()),
+            3 => each(inner),
         ]
     })
 }
 
+fn histogram() -> impl Strategy<Value = String> {
+    let share = select(vec![
+        "0",
+        "0.5",
+        "0.9",
+        "1",
+        "-1",
+        "2",
+        "NaN",
+        "scalar(level)",
+    ]);
+    let of = select(vec![
+        "#",
+        "rate(#[10m])",
+        "sum by (le) (#)",
+        "sum by (le, a) (increase(#[5m]))",
+        "#{le!=\"+Inf\"}",
+        "#{le!=\"1\"} or level",
+    ]);
+    (share, of).prop_map(|(share, of)| {
+        let of = of.replace('#', BUCKETS);
+        format!("histogram_quantile({share}, {of})")
+    })
+}
+
+/// Of times from about 1650 to 2290: what is no time has no date of ours.
+fn date() -> impl Strategy<Value = String> {
+    let part = select(vec![
+        "year",
+        "month",
+        "day_of_month",
+        "day_of_week",
+        "day_of_year",
+        "days_in_month",
+        "hour",
+        "minute",
+    ]);
+    let of = (selector(), select(vec!["1e8", "86_399", "3e5"]))
+        .prop_map(|(of, times)| format!("abs(({of}) * {times}) < 1e10"));
+    let of = prop_oneof![1 => Just(String::new()), 6 => of];
+    (part, of).prop_map(|(part, of)| format!("{part}({of})"))
+}
+
+fn relabelled(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let forms = select(vec![
+        "label_replace(#, \"c\", \"$1-$2\", \"a\", \"(.)(.*)\")",
+        "label_replace(#, \"b\", \"${1}z$$\", \"b\", \"(1|)\")",
+        "label_replace(#, \"a\", \"\", \"a\", \"x\")",
+        "label_replace(#, \"__name__\", \"n_$name\", \"a\", `(?P<name>\\w)`)",
+        "label_replace(#, \"a b\", \"$0$3x\", \"__name__\", \".*\")",
+        "label_join(#, \"c\", \"-\", \"b\", \"none\", \"a\")",
+        "label_join(#, \"a\", \"\")",
+        "label_join(#, \"__name__\", \"_\", \"__name__\", \"a\")",
+    ]);
+    (forms, inner).prop_map(|(form, of)| form.replace('#', &of))
+}
+
 fn operator() -> impl Strategy<Value = &'static str> {
     select(vec![
-        "+", "-", "*", "/", "%", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool",
+        "+", "-", "*", "/", "%", "==", "!=", ">", "<", ">=", "<=", "> bool", "== bool", "!= bool",
     ])
 }
 
@@ -213,14 +167,13 @@ fn with_scalar(
 ) -> impl Strategy<Value = String> {
     let inside = Union::new([inner.clone().boxed()]);
     let operand = (inner, operator(), scalar(Some(inside)), any::<bool>());
-    let plain = operand.prop_map(|(vector, operator, scalar, left)| {
+    operand.prop_map(|(vector, operator, scalar, left)| {
         if left {
             format!("{scalar} {operator} ({vector})")
         } else {
             format!("({vector}) {operator} {scalar}")
         }
-    });
-    prop_oneof![9 => plain, 1 => selector().prop_map(|of| format!("{of} ^ 2"))]
+    })
 }
 
 fn sets(inner: impl Strategy<Value = String> + Clone) -> impl Strategy<Value = String> {
@@ -236,25 +189,70 @@ fn sets(inner: impl Strategy<Value = String> + Clone) -> impl Strategy<Value = S
         })
 }
 
-fn aggregation(inner: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+fn aggregation(inner: impl Strategy<Value = String> + Clone) -> impl Strategy<Value = String> {
     let grouping = option::of(prop_oneof![labels_of("by"), labels_of("without")]);
-    (
-        select(vec!["sum", "min", "max", "avg", "count"]),
-        grouping,
-        inner,
-    )
-        .prop_map(|(name, grouping, of)| format!("{name} {}({of})", grouping.unwrap_or_default()))
+    let plain = select(vec![
+        "sum #",
+        "min #",
+        "max #",
+        "avg #",
+        "count #",
+        "group #",
+        "stddev #",
+        "stdvar #",
+        "quantile #0.4, ",
+        "quantile #1.5, ",
+        "quantile #scalar(level{a=\"x\",b=\"1\"}) / 100, ",
+    ]);
+    // Which of two equal ones is kept is left open, what their sum is, is not.
+    let first = select(vec![
+        "sum #topk #1, ",
+        "count #bottomk #2.9, ",
+        "max #bottomk #3, ",
+        "min #topk #time() % 4, ",
+        "sum #topk #-1, ",
+    ]);
+    let forms = prop_oneof![6 => plain, 1 => first];
+    let any = (forms, grouping.clone(), inner).prop_map(|(form, grouping, of)| {
+        let grouping = grouping.unwrap_or_default();
+        let open = form.matches('#').count();
+        let form = form.replace('#', &format!("{grouping}("));
+        format!("{form}{of}{}", ")".repeat(open))
+    });
+    // The value becomes a label, which is compared to the last digit.
+    let counted =
+        (grouping, select(vec!["v", "a"]), selector()).prop_map(|(grouping, label, of)| {
+            let grouping = grouping.unwrap_or_default();
+            format!("count_values {grouping}(\"{label}\", {of})")
+        });
+    prop_oneof![12 => any, 1 => counted]
 }
 
 fn each(inner: impl Strategy<Value = String> + Clone) -> impl Strategy<Value = String> {
     let forms = select(vec![
         "-(#)",
+        "+(#)",
         "abs(#)",
+        "ceil(#)",
+        "floor(#)",
+        "sgn(#)",
+        "sqrt(#)",
+        "round(#)",
+        "round(#, 5)",
+        "round(#, 0.5)",
         "clamp_min(#, 3)",
         "clamp_max(#, 5)",
+        "clamp(#, -4, 4.5)",
+        "clamp(#, 1, scalar(level{a=\"x\",b=\"1\"}))",
+        "clamp_min(#, Inf)",
         "absent(#)",
+        "timestamp(#)",
+        "sort(#)",
+        "sort_desc(#)",
     ]);
     let of_any = (forms, inner).prop_map(|(form, of)| form.replace('#', &of));
-    let absent = selector().prop_map(|of| format!("absent(no_{of})"));
-    prop_oneof![4 => of_any, 1 => absent]
+    let absent = selector()
+        .prop_filter("the metric is named first", |of| !of.starts_with('{'))
+        .prop_map(|of| format!("absent(no_{of})"));
+    prop_oneof![6 => of_any, 1 => absent]
 }
