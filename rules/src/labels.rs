@@ -100,7 +100,7 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // A metric's name may have colons, and then stands before the brace too.
-        let before_brace = is_label_name(&self.name().replace(':', "_"));
+        let before_brace = needs_no_quotes(self.name(), |c| c == ':');
         let name = if before_brace { self.name() } else { "" };
         f.write_str(name)?;
         let mut labels = self
@@ -113,12 +113,26 @@ impl fmt::Display for Labels {
         f.write_str("{")?;
         for (index, (name, value)) in labels.enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            let quote = if is_label_name(name) { "" } else { "\"" };
+            let quote = if needs_no_quotes(name, |_| false) {
+                ""
+            } else {
+                "\""
+            };
             let (name, value) = (escaped(name), escaped(value));
             write!(f, "{comma}{quote}{name}{quote}=\"{value}\"")?;
         }
         f.write_str("}")
     }
+}
+
+/// Whether a name is one of those that Prometheus had before it took any UTF-8
+/// (`IsValidLegacy`, prometheus/common).
+fn needs_no_quotes(name: &str, also: fn(char) -> bool) -> bool {
+    !name.starts_with(|c: char| c.is_ascii_digit())
+        && !name.is_empty()
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || also(c))
 }
 
 fn escaped(value: &str) -> String {
