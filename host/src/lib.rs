@@ -5,6 +5,7 @@
 //! cause and cure, never a zero.
 
 mod build_users;
+mod collectors;
 mod error;
 mod generations;
 mod layout;
@@ -15,6 +16,7 @@ mod resolve;
 pub mod store;
 
 pub use build_users::{ActiveBuild, BuildUsers, Builds, Holder};
+pub use collectors::{Collector, Sign};
 pub use error::{FactError, Kind, Result};
 pub use generations::{
     BootDefault, Generation, GenerationId, Profile, Profiles, System, SystemLink,

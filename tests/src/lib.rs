@@ -4,6 +4,7 @@
 pub mod daemon;
 pub mod host;
 pub mod lab;
+pub mod nix_daemon;
 pub mod programs;
 pub mod prometheus;
 pub mod random_store;

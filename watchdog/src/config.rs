@@ -117,6 +117,7 @@ struct GcFragment {
     minimum_gain: Option<Amount>,
     cooldown: Option<TimeSpan>,
     deadline: Option<TimeSpan>,
+    wait: Option<TimeSpan>,
     ballast: Option<ByteSize>,
 }
 
@@ -274,6 +275,11 @@ impl Settings {
                 "`gc.profiles.{pattern:?}.keep_generations` must be at least 1"
             ));
         }
+        if self.gc.wait > self.gc.deadline {
+            return Err(
+                "`gc.wait` must not be longer than `gc.deadline`, within which it lies".to_owned(),
+            );
+        }
         let ballast = self.gc.ballast.0;
         if ballast > 0 && ballast < MIN_BALLAST {
             return Err(
@@ -309,6 +315,7 @@ impl GcFragment {
         };
         let span =
             |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        let deadline = span(self.deadline, default.deadline);
         Ok(gc::policy::Policy {
             mode: self.mode.unwrap_or_default(),
             trigger: self.trigger.unwrap_or(default.trigger),
@@ -339,7 +346,8 @@ impl GcFragment {
                 default.minimum_gain_percent,
             )?,
             cooldown: span(self.cooldown, default.cooldown),
-            deadline: span(self.deadline, default.deadline),
+            deadline,
+            wait: span(self.wait, default.wait.min(deadline)),
             ballast: self.ballast.unwrap_or(default.ballast),
         })
     }

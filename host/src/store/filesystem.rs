@@ -1,5 +1,7 @@
 //! The file system that the store lies on.
 
+use std::path::Path;
+
 use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
@@ -20,12 +22,26 @@ pub struct FileSystem {
 
 impl FileSystem {
     /// Asks the kernel.
+    ///
+    /// # Errors
+    /// If there is no store, or it cannot be reached.
     pub fn read(layout: &Layout) -> Result<Self> {
-        let store = layout.store();
-        let stat = statvfs(&store).map_err(|errno| {
+        Self::of(&layout.store(), "measure the file system of the store")
+    }
+
+    /// The file system of Nix's state directory, with the database on it. Mostly the same.
+    ///
+    /// # Errors
+    /// If there is no state directory, or it cannot be reached.
+    pub fn of_state(layout: &Layout) -> Result<Self> {
+        Self::of(&layout.state(), "measure the file system of Nix's state")
+    }
+
+    fn of(directory: &Path, attempt: &str) -> Result<Self> {
+        let stat = statvfs(directory).map_err(|errno| {
             FactError::io(
-                "measure the file system of the store",
-                &store,
+                attempt,
+                directory,
                 &errno.into(),
                 "is this the root of a host that runs Nix? give another with --root",
             )

@@ -65,7 +65,7 @@ fn each_reason_against_acting_is_in_the_journal_and_in_a_metric() {
 
     host.configure(
         ALWAYS,
-        &format!("[gc]\nmode = 'act'\nballast = '0B'\n{LIMITS}"),
+        &format!("[gc]\nmode = 'act'\nballast = '0B'\nwait = '1s'\n{LIMITS}"),
     );
     watchdog.signal(Signal::SIGHUP);
     let _ = watchdog.logged("configuration and rules read again");

@@ -6,15 +6,16 @@ use std::{
     fs::{self, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use snowguard_host::{FactError, Layout};
 
 const ATTEMPT: &str = "keep the ballast";
 const SLICES: u64 = 4;
-/// Inodes in reserve: WAL, its index, `reserved`, a profile lock, the GC socket, and some more.
-const SPARES: usize = 16;
+/// Inodes in reserve with each slice: WAL, its index, `reserved`, a profile lock, the GC socket,
+/// and some more.
+const SPARES: u64 = 16;
 
 /// The reserve of one host.
 #[derive(Debug, Clone)]
@@ -43,7 +44,7 @@ impl Ballast {
             fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == bytes)
         };
         (0..SLICES).all(|slice| whole(self.slice(slice), self.bytes / SLICES))
-            && (0..SPARES).all(|spare| whole(self.spare(spare), 0))
+            && (0..SLICES * SPARES).all(|spare| whole(self.spare(spare), 0))
     }
 
     /// Puts in place what is missing. What cannot be completed is taken away again.
@@ -63,7 +64,7 @@ impl Ballast {
             )
         };
         fs::create_dir_all(&self.directory).map_err(failed)?;
-        for spare in 0..SPARES {
+        for spare in 0..SLICES * SPARES {
             OpenOptions::new()
                 .create(true)
                 .append(true)
@@ -82,44 +83,66 @@ impl Ballast {
         Ok(())
     }
 
-    /// Drops all of it. Each file is cut and unlinked: on a full copy-on-write file system one of
-    /// the two may be refused where the other works (btrfs unlinks from its own reserve and
-    /// refuses to cut; ZFS may do the reverse).
+    /// Drops one slice with its inodes; false if there is none left. What remains is for the next
+    /// time, should the disk be full again before there is room to make the ballast whole.
+    ///
+    /// Each file is cut and unlinked: on a full copy-on-write file system one of the two may be
+    /// refused where the other works (btrfs unlinks from its own reserve and refuses to cut; ZFS
+    /// may do the reverse).
     ///
     /// # Errors
-    /// The operating system refuses to unlink. Everything else was dropped all the same.
-    pub fn drop_all(&self) -> Result<(), FactError> {
-        let paths = (0..SLICES)
-            .map(|slice| self.slice(slice))
-            .chain((0..SPARES).map(|spare| self.spare(spare)));
-        let mut outcome = Ok(());
-        for path in paths {
-            // Refused or not, what counts is that the file goes.
-            let _ = OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .and_then(|file| file.set_len(0));
-            match fs::remove_file(&path) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    outcome = Err(FactError::io(
-                        "drop the ballast",
-                        path,
-                        &source,
-                        "run as root",
-                    ));
+    /// The operating system refuses to unlink. Everything else of the slice was dropped all the
+    /// same.
+    pub fn drop_slice(&self) -> Result<bool, FactError> {
+        for slice in 0..SLICES {
+            let spares = slice * SPARES..(slice + 1) * SPARES;
+            let paths = spares.map(|spare| self.spare(spare));
+            let mut dropped = false;
+            let mut outcome = Ok(());
+            for path in std::iter::once(self.slice(slice)).chain(paths) {
+                match drop_file(&path) {
+                    Ok(there) => dropped |= there,
+                    Err(source) => {
+                        let attempt = "drop the ballast";
+                        outcome = Err(FactError::io(attempt, path, &source, "run as root"));
+                    }
                 }
-                _ => {}
+            }
+            if dropped || outcome.is_err() {
+                return outcome.map(|()| true);
             }
         }
-        outcome
+        Ok(false)
+    }
+
+    /// Drops all of it.
+    ///
+    /// # Errors
+    /// As [`drop_slice`](Self::drop_slice).
+    pub fn drop_all(&self) -> Result<(), FactError> {
+        while self.drop_slice()? {}
+        Ok(())
     }
 
     fn slice(&self, number: u64) -> PathBuf {
         self.directory.join(format!("slice-{number}"))
     }
 
-    fn spare(&self, number: usize) -> PathBuf {
+    fn spare(&self, number: u64) -> PathBuf {
         self.directory.join(format!("inode-{number}"))
+    }
+}
+
+/// Whether there was such a file.
+fn drop_file(path: &Path) -> io::Result<bool> {
+    if let Ok(file) = OpenOptions::new().write(true).open(path) {
+        // Refused or not, what counts is that the file goes.
+        let _ = file.set_len(0);
+    }
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -174,6 +197,23 @@ mod tests {
         ballast.drop_all().expect("dropping nothing is no error");
         let left = fs::read_dir(layout.state().join("snowguard-ballast")).expect("a directory");
         assert_eq!(left.count(), 0);
+    }
+
+    #[test]
+    fn a_slice_that_is_dropped_leaves_the_others_for_the_next_time() {
+        let root = tempfile::tempdir().expect("a directory");
+        let ballast = Ballast::of(&Layout::new(root.path()), 1 << 20);
+        ballast.make().expect("made");
+        let mut slices = 0;
+        while ballast.drop_slice().expect("dropped") {
+            slices += 1;
+            assert!(!ballast.is_whole());
+            let left = fs::read_dir(&ballast.directory).expect("a directory");
+            assert_eq!(left.count() as u64, (SLICES - slices) * (1 + SPARES));
+        }
+        assert_eq!(slices, SLICES);
+        ballast.make().expect("made again");
+        assert!(ballast.is_whole());
     }
 
     #[test]

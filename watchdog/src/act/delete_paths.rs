@@ -1,33 +1,38 @@
 //! The verb that deletes paths of the store: through Nix, which judges each again.
 //!
-//! `nix-store --delete` deletes exactly what it is given, and refuses what is alive
-//! (`collectGarbage` with `gcDeleteSpecific`). On the live host it goes through the daemon, whose
-//! mount namespace sees every user's roots; a store without daemon is opened directly, which is
-//! why this program must not run in a mount namespace of its own.
+//! Where a Nix daemon answers, it is asked through its socket: its mount namespace sees every
+//! user's roots, its progress is told line by line, and it stops cleanly when its client goes.
+//! Where none answers, `nix-store --delete` opens the store itself, which is why this program
+//! must not run in a mount namespace of its own.
+//!
+//! Either deletes exactly what it is given (`collectGarbage` with `gcDeleteSpecific`), in an order
+//! of its own, and stops at the first path that is alive.
+
+mod program;
 
 use std::{
     ffi::OsString,
-    io::Read,
-    os::unix::process::CommandExt,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    thread,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use nix::{
-    sys::signal::{Signal, killpg},
-    unistd::Pid,
+use snowguard_host::{FactError, Kind, Layout};
+
+use super::{
+    daemon::{Daemon, DaemonError, Stop},
+    said,
 };
-use snowguard_host::{FactError, Kind, Layout, STORE_DIR};
+
+/// How long one call of Nix may take, where a batch is one of many.
+pub const DEADLINE: Duration = Duration::from_secs(600);
 
 const ATTEMPT: &str = "delete dead paths";
-const POLL: Duration = Duration::from_millis(20);
-/// What is kept of what Nix said, for the message.
-const TAIL: usize = 1024;
+/// So many paths that Nix holds alive are left out in one call, each at the price of one more
+/// look of Nix at all roots. More of them means that the host is to be read again.
+const REFUSALS: usize = 4;
 
 /// Deletes paths of one store.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct DeletePaths {
     /// The host.
     pub layout: Layout,
@@ -35,129 +40,186 @@ pub struct DeletePaths {
     pub program: PathBuf,
     /// How long one call may take. Nix itself would wait an hour for a locked database.
     pub deadline: Duration,
+    /// Who may end it early.
+    pub stop: Stop,
+    /// A directory that is not on the disk to be freed, for what Nix writes by the way.
+    pub spare: PathBuf,
+    daemon: Reach,
+}
+
+/// What is known of the daemon.
+#[derive(Debug)]
+enum Reach {
+    /// Not asked yet.
+    Unknown,
+    /// It answered.
+    Connected(Box<Daemon>),
+    /// It did not, and why. It is not asked again: a hung one would cost its deadline each time.
+    Not(String),
+}
+
+/// What a call brought, apart from what was deleted.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Deleted {
+    /// Entries that Nix holds alive. They are there, and so is whatever they keep.
+    pub refused: Vec<OsString>,
+    /// Why it did not go through the daemon, told once.
+    pub note: Option<String>,
+}
+
+/// How one call of Nix ended, if it did not succeed.
+enum Failure {
+    /// What Nix says.
+    Said(String),
+    /// It did not come to an end.
+    Cut(String),
 }
 
 impl DeletePaths {
-    /// What it would do, for observe mode.
-    pub fn describe(&self, entries: usize) -> String {
-        format!(
-            "would delete {entries} dead entries of {:?}",
-            self.layout.store()
-        )
+    /// Deletes paths of the store of `layout`, with the program `nix-store` where no daemon
+    /// answers.
+    pub fn new(layout: &Layout, program: PathBuf, deadline: Duration, stop: Stop) -> Self {
+        let ours = layout.inside("/run/snowguard");
+        Self {
+            spare: if ours.is_dir() { ours } else { "/run".into() },
+            layout: layout.clone(),
+            program,
+            deadline,
+            stop,
+            daemon: Reach::Unknown,
+        }
     }
 
     /// Deletes entries of the store directory, given by base name. They must be closed: whatever
-    /// keeps one of them must be among them or gone.
+    /// keeps one of them must be among them or gone. `deleting` is called for each path that the
+    /// daemon says it deletes.
     ///
     /// # Errors
     /// What Nix said. Some of the entries may be gone all the same: read the host again.
-    pub fn run(&self, entries: &[OsString]) -> Result<(), FactError> {
-        let failed = |cause: String| {
-            FactError::new(
+    pub fn run(
+        &mut self,
+        entries: &[OsString],
+        deleting: &mut dyn FnMut(),
+    ) -> Result<Deleted, FactError> {
+        let by = Instant::now() + self.deadline;
+        let mut deleted = Deleted::default();
+        let mut entries = entries.to_vec();
+        loop {
+            let cause = match self.once(&entries, by, deleting, &mut deleted.note) {
+                Ok(()) => return Ok(deleted),
+                Err(Failure::Cut(cause)) => cause,
+                Err(Failure::Said(said)) => match said::refused(&said, &entries) {
+                    Some(alive) if deleted.refused.len() < REFUSALS => {
+                        entries.retain(|entry| *entry != alive);
+                        deleted.refused.push(alive);
+                        if entries.is_empty() {
+                            return Ok(deleted);
+                        }
+                        continue;
+                    }
+                    // What remains is for another look at the host.
+                    Some(alive) => {
+                        deleted.refused.push(alive);
+                        return Ok(deleted);
+                    }
+                    None => said,
+                },
+            };
+            return Err(FactError::new(
                 Kind::Io,
                 ATTEMPT,
-                &self.program,
+                self.layout.store(),
                 cause,
                 "see `nix-store --gc --print-dead` for what Nix holds dead",
-            )
+            ));
+        }
+    }
+
+    fn once(
+        &mut self,
+        entries: &[OsString],
+        by: Instant,
+        deleting: &mut dyn FnMut(),
+        note: &mut Option<String>,
+    ) -> Result<(), Failure> {
+        if let Some(mut daemon) = self.reach(note)? {
+            let mut line = |line: &[u8]| {
+                if line.starts_with(b"deleting '/") {
+                    deleting();
+                }
+            };
+            return match daemon.delete(entries, by, &mut line) {
+                Ok(()) => {
+                    self.daemon = Reach::Connected(daemon);
+                    Ok(())
+                }
+                Err(DaemonError::Refused(said)) => {
+                    // Nix goes on listening after a failure of the work itself.
+                    self.daemon = Reach::Connected(daemon);
+                    Err(Failure::Said(said))
+                }
+                // The connection is closed, and with it ends what Nix was at.
+                Err(error) => Err(Failure::Cut(error.to_string())),
+            };
+        }
+        self.may_open()?;
+        self.through_program(entries, by)
+    }
+
+    /// The daemon, if it answers.
+    fn reach(&mut self, note: &mut Option<String>) -> Result<Option<Box<Daemon>>, Failure> {
+        match std::mem::replace(&mut self.daemon, Reach::Unknown) {
+            Reach::Connected(daemon) => return Ok(Some(daemon)),
+            Reach::Not(cause) => {
+                self.daemon = Reach::Not(cause);
+                return Ok(None);
+            }
+            Reach::Unknown => {}
+        }
+        let socket = socket(&self.layout);
+        if !socket.exists() {
+            self.daemon = Reach::Not("it has no socket".to_owned());
+            return Ok(None);
+        }
+        match Daemon::connect(&socket, &self.stop) {
+            Ok(daemon) => Ok(Some(Box::new(daemon))),
+            Err(error) if self.stop.is_asked() => Err(Failure::Cut(error.to_string())),
+            Err(error) => {
+                *note = Some(format!(
+                    "{error} (at {socket:?}); nix-store opens the store itself"
+                ));
+                self.daemon = Reach::Not(error.to_string());
+                Ok(None)
+            }
+        }
+    }
+
+    /// Nix in a mount namespace of ours would unlink the roots that it does not see, and delete
+    /// what they keep.
+    fn may_open(&self) -> Result<(), Failure> {
+        let namespace = |process: &str| {
+            let path = self.layout.proc_dir().join(process).join("ns/mnt");
+            std::fs::read_link(path)
         };
-        let mut command = Command::new(&self.program);
-        command
-            .arg("--delete")
-            .args(self.store())
-            .args(entries.iter().map(|name| {
-                let mut path = OsString::from(format!("{STORE_DIR}/"));
-                path.push(name);
-                path
-            }))
-            .env_clear()
-            .env("PATH", "/run/current-system/sw/bin:/usr/bin:/bin")
-            .env("HOME", "/root")
-            .env("NIX_CONF_DIR", self.layout.inside("/etc/nix"))
-            // SQLite's own temporary files must not need the disk that is full (NixOS/nix#5454).
-            .env("SQLITE_TMPDIR", "/run")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .process_group(0);
-        let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
-        let stderr = child.stderr.take();
-        let reader = thread::spawn(move || tail_of(stderr));
-        let outcome = self.wait(&mut child);
-        let said = reader.join().unwrap_or_default();
-        match outcome {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(failed(said)),
-            Err(cause) => Err(failed(format!("{cause}; {said}"))),
-        }
-    }
-
-    fn store(&self) -> Vec<OsString> {
-        if !self.layout.is_live() {
-            return vec!["--store".into(), self.layout.root().into()];
-        }
-        if self
-            .layout
-            .inside("/nix/var/nix/daemon-socket/socket")
-            .exists()
-        {
-            return vec!["--store".into(), "daemon".into()];
-        }
-        Vec::new()
-    }
-
-    fn wait(&self, child: &mut Child) -> Result<bool, String> {
-        let begun = Instant::now();
-        let mut asked_to_end = false;
-        loop {
-            match child.try_wait() {
-                Ok(Some(status)) if asked_to_end => {
-                    return Err(format!(
-                        "not done after {}s: {status}",
-                        self.deadline.as_secs()
-                    ));
-                }
-                Ok(Some(status)) => return Ok(status.success()),
-                Ok(None) => {}
-                Err(error) => return Err(error.to_string()),
-            }
-            if begun.elapsed() >= self.deadline && !asked_to_end {
-                asked_to_end = true;
-                // Nix ends cleanly between two paths (`checkInterrupt`); nothing is killed hard.
-                if let Ok(pid) = i32::try_from(child.id()) {
-                    // The process may have ended in this moment, which the next turn sees.
-                    let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
-                }
-            }
-            thread::sleep(POLL);
+        match (namespace("self"), namespace("1")) {
+            (Ok(ours), Ok(first)) if ours == first => Ok(()),
+            // A store of another root has its roots below that root, seen from here.
+            _ if !self.layout.is_live() => Ok(()),
+            (Ok(_), Ok(_)) => Err(Failure::Cut(
+                "this process runs in a mount namespace of its own, where Nix would not see every \
+                 GC root: start the Nix daemon, or take the sandbox from this unit"
+                    .to_owned(),
+            )),
+            (Err(error), _) | (_, Err(error)) => Err(Failure::Cut(format!(
+                "whether this process runs in a mount namespace of its own cannot be read: {error}"
+            ))),
         }
     }
 }
 
-fn tail_of(stderr: Option<impl Read>) -> String {
-    let mut said = Vec::new();
-    if let Some(mut stderr) = stderr {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stderr.read(&mut buffer) {
-            said.extend_from_slice(&buffer[..read]);
-            let surplus = said.len().saturating_sub(TAIL);
-            said.drain(..surplus);
-        }
-    }
-    plain(&String::from_utf8_lossy(&said))
-}
-
-/// Without the colours that Nix paints its last words with, whatever it writes to.
-fn plain(said: &str) -> String {
-    let mut parts = said.split('\u{1b}');
-    let mut out = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let end = part
-            .find(|c: char| c.is_ascii_alphabetic())
-            .map_or(part.len(), |at| at + 1);
-        out.push_str(&part[end..]);
-    }
-    out.trim().to_owned()
+/// Where the daemon of a host listens.
+pub fn socket(layout: &Layout) -> PathBuf {
+    layout.inside(Path::new("/nix/var/nix/daemon-socket/socket"))
 }
 
 #[cfg(test)]

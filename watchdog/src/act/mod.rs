@@ -2,7 +2,10 @@
 //! anything but Snowguard's own files.
 
 pub mod ballast;
+pub mod boot_menu;
+pub mod daemon;
 pub mod delete_paths;
 pub mod remove_generation;
+mod said;
 pub mod set_profile;
 pub mod switch;

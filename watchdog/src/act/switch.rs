@@ -161,9 +161,29 @@ impl Switch {
     /// # Errors
     /// The switch could not be started, so that nothing was done.
     pub fn run(&self, target: &str, incident: &str) -> Result<SwitchEnd, FactError> {
+        self.carry_out(target, "switch", incident)
+    }
+
+    /// Makes a system the boot default and writes the boot loader's menu anew, in the same way.
+    /// Nothing is activated.
+    ///
+    /// # Errors
+    /// It could not be started, so that nothing was done.
+    pub fn boot(&self, target: &str, incident: &str) -> Result<SwitchEnd, FactError> {
+        self.carry_out(target, "boot", incident)
+    }
+
+    fn carry_out(
+        &self,
+        target: &str,
+        action: &str,
+        incident: &str,
+    ) -> Result<SwitchEnd, FactError> {
         let script = script(target);
         let (mut command, program) = match &self.way {
-            Way::Systemd(systemd) => return systemd.switch(&script, incident, self.deadline),
+            Way::Systemd(systemd) => {
+                return systemd.carry_out(&script, action, incident, self.deadline);
+            }
             Way::Child => (Command::new(&script), PathBuf::from(&script)),
             Way::Chroot { program, root } => {
                 let mut command = Command::new(program);
@@ -174,7 +194,7 @@ impl Switch {
         let failed = |path: &PathBuf, cause: &std::io::Error| {
             FactError::io(ATTEMPT, path, cause, "run as root on the host itself")
         };
-        command.arg("switch").env_clear().env("PATH", SEARCH_PATH);
+        command.arg(action).env_clear().env("PATH", SEARCH_PATH);
         command
             .current_dir("/")
             .process_group(0)

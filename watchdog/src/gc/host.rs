@@ -2,24 +2,33 @@
 
 use std::{
     ffi::OsString,
+    fs::File,
     path::PathBuf,
+    thread,
     time::{Duration, Instant},
 };
 
-use snowguard_host::{FactError, Layout, store::FileSystem};
+use snowguard_host::{Collector, FactError, Layout, store::FileSystem};
 
 use super::{
     facts::{Facts, Scales},
     ladder::Victim,
-    run::Host,
+    run::{Host, Progress},
 };
 use crate::{
-    act::{ballast::Ballast, delete_paths::DeletePaths, remove_generation::RemoveGeneration},
+    act::{
+        ballast::Ballast,
+        boot_menu::BootMenu,
+        delete_paths::{DeletePaths, Deleted},
+        remove_generation::RemoveGeneration,
+    },
     clock,
 };
 
+/// How often a pause looks whether the end is asked for.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// One host, and how it is acted on.
-#[derive(Debug)]
 pub struct RealHost {
     /// Where it is.
     pub layout: Layout,
@@ -29,10 +38,16 @@ pub struct RealHost {
     pub delete: DeletePaths,
     /// Gives generations up.
     pub generations: RemoveGeneration,
+    /// Writes the boot menu.
+    pub boot_menu: BootMenu,
     /// The reserve.
     pub ballast: Ballast,
     /// When the collection began.
     pub begun: Instant,
+    /// How far it is.
+    pub progress: Progress,
+    /// Who is told of it, for each path.
+    pub watcher: Box<dyn FnMut(Progress) + Send>,
 }
 
 impl Host for RealHost {
@@ -48,16 +63,55 @@ impl Host for RealHost {
         FileSystem::read(&self.layout)
     }
 
-    fn delete(&mut self, entries: &[OsString]) -> Result<(), FactError> {
-        self.delete.run(entries)
+    fn state_file_system(&mut self) -> Result<FileSystem, FactError> {
+        FileSystem::of_state(&self.layout)
+    }
+
+    fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError> {
+        let (watcher, mut progress) = (&mut self.watcher, self.progress);
+        self.delete.run(entries, &mut || {
+            progress.deleted_paths += 1;
+            watcher(progress);
+        })
+    }
+
+    fn settle(&mut self) {
+        // If it cannot be asked, the next look is as good as this one was.
+        if let Ok(store) = File::open(self.layout.store()) {
+            let _ = nix::unistd::syncfs(&store);
+        }
     }
 
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {
         self.generations.run(victim)
     }
 
-    fn drop_ballast(&mut self) -> Result<(), FactError> {
-        self.ballast.drop_all()
+    fn rewrite_boot_menu(&mut self, incident: &str) -> Result<Option<String>, FactError> {
+        self.boot_menu.run(incident)
+    }
+
+    fn drop_ballast(&mut self) -> Result<bool, FactError> {
+        self.ballast.drop_slice()
+    }
+
+    fn other_collector(&mut self) -> Result<Option<String>, FactError> {
+        Ok(Collector::find(&self.layout)?.map(|other| other.to_string()))
+    }
+
+    fn pause(&mut self, span: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < span && !self.is_asked_to_stop() {
+            thread::sleep(LOOK.min(span));
+        }
+    }
+
+    fn is_asked_to_stop(&self) -> bool {
+        self.delete.stop.is_asked()
+    }
+
+    fn report(&mut self, progress: Progress) {
+        self.progress = progress;
+        (self.watcher)(progress);
     }
 
     fn elapsed(&self) -> Duration {

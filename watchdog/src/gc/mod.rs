@@ -3,6 +3,7 @@
 //! [`facts`] is what a plan is made from, [`plan`](mod@plan) makes it without touching anything,
 //! [`run`] carries it out rung by rung and reads the host again after each.
 
+pub mod alone;
 pub mod facts;
 pub mod host;
 pub mod ladder;

@@ -34,6 +34,8 @@ pub struct Policy {
     pub cooldown: Duration,
     /// How long a collection may take. What it has freed by then stays freed.
     pub deadline: Duration,
+    /// How long another collector's end is waited for.
+    pub wait: Duration,
     /// Size of the reserve for a disk that is hard full; 0 for none.
     pub ballast: ByteSize,
 }
@@ -53,6 +55,7 @@ impl Default for Policy {
             minimum_gain_percent: 5,
             cooldown: Duration::from_secs(600),
             deadline: Duration::from_secs(1800),
+            wait: Duration::from_secs(600),
             ballast: ByteSize(32 << 20),
         }
     }

@@ -4,6 +4,9 @@
 //! the rest of the round, and whatever became alive meanwhile is not touched.
 
 mod acts;
+mod dead;
+mod others;
+mod progress;
 mod story;
 
 use std::{collections::HashSet, ffi::OsString, time::Duration};
@@ -16,7 +19,12 @@ use super::{
     plan::{Plan, Reason, Refusal, plan},
     policy::{Policy, Space},
 };
-use crate::record::{Mode, Recorder};
+use crate::{
+    act::delete_paths::Deleted,
+    record::{Mode, Recorder},
+};
+
+pub use progress::Progress;
 
 /// What a collection sees and does. The host is one; tests have others.
 pub trait Host {
@@ -32,21 +40,46 @@ pub trait Host {
     /// # Errors
     /// Why it did not answer.
     fn file_system(&mut self) -> Result<FileSystem, FactError>;
+    /// Asks for the file system that Nix keeps its database on. It may be another one.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    fn state_file_system(&mut self) -> Result<FileSystem, FactError>;
     /// Deletes entries of the store directory through Nix.
     ///
     /// # Errors
     /// What Nix said; some may be gone all the same.
-    fn delete(&mut self, entries: &[OsString]) -> Result<(), FactError>;
+    fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError>;
+    /// Lets the file system show what was freed, where it does so with a delay (btrfs frees with
+    /// its next commit).
+    fn settle(&mut self);
     /// Gives up a generation.
     ///
     /// # Errors
     /// Why it is still there.
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError>;
-    /// Drops the ballast.
+    /// Writes the boot loader's menu anew, from the generations that are left. What was done, in
+    /// a sentence; `None` where there is no menu to write.
+    ///
+    /// # Errors
+    /// Why the menu is as it was.
+    fn rewrite_boot_menu(&mut self, incident: &str) -> Result<Option<String>, FactError>;
+    /// Drops a slice of the ballast; false if there is none left.
     ///
     /// # Errors
     /// Why it could not be dropped.
-    fn drop_ballast(&mut self) -> Result<(), FactError>;
+    fn drop_ballast(&mut self) -> Result<bool, FactError>;
+    /// Who else collects garbage of this store now, as a sentence begins.
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn other_collector(&mut self) -> Result<Option<String>, FactError>;
+    /// Lets time pass, or less of it if the end is asked for.
+    fn pause(&mut self, span: Duration);
+    /// Whether the end is asked for.
+    fn is_asked_to_stop(&self) -> bool;
+    /// Takes note of how far the collection is.
+    fn report(&mut self, progress: Progress);
     /// Time since the collection began.
     fn elapsed(&self) -> Duration;
     /// The time of day, milliseconds since the epoch.
@@ -106,39 +139,21 @@ pub fn collect(
     incident: &str,
     recorder: &mut dyn Recorder,
 ) -> Report {
-    let mut run = Run {
-        host,
-        policy,
-        incident,
-        recorder,
-        promised: Space::NONE,
-        batch: acts::BATCH,
-        failures: 0,
-        refused: HashSet::new(),
-    };
-    let (end, before, detail) = run.rounds();
-    let after = run.host.file_system().ok();
-    let freed = match (before, after) {
-        (Some(before), Some(after)) => Space::free(&after).minus(before),
-        _ => Space::NONE,
-    };
-    let report = Report {
-        end,
-        promised: run.promised,
-        freed,
-        detail,
-    };
-    run.conclude(&report);
-    report
+    Run::new(host, policy, incident, recorder).run_to_the_end()
 }
 
-/// A file system that makes inodes as it needs them (btrfs) reports none, free or not.
-fn is_hard_full(file_system: &FileSystem) -> bool {
-    let mut free = Space::free(file_system);
-    if file_system.files == 0 {
-        free.files = HARD_FULL.files;
-    }
-    !free.covers(HARD_FULL)
+/// Goes on with a collection that a kill cut short, under its name. It may have come between the
+/// end of a generation and the menu that still named it.
+pub fn resume(
+    host: &mut dyn Host,
+    policy: &Policy,
+    incident: &str,
+    recorder: &mut dyn Recorder,
+) -> Report {
+    let mut run = Run::new(host, policy, incident, recorder);
+    run.menu_is_old = policy.mode == Mode::Act;
+    run.rewrite_boot_menu();
+    run.run_to_the_end()
 }
 
 struct Run<'a> {
@@ -147,77 +162,125 @@ struct Run<'a> {
     incident: &'a str,
     recorder: &'a mut dyn Recorder,
     promised: Space,
+    /// What was free at first, with what the ballast gave.
+    before: Option<Space>,
+    progress: Progress,
     /// Entries to delete in the next call of Nix.
     batch: usize,
     /// Calls of Nix that failed in a row.
     failures: usize,
     /// What Nix did not give up in this collection.
     refused: HashSet<OsString>,
+    /// A system generation is gone that the boot loader's menu may still name.
+    menu_is_old: bool,
 }
 
-type Ended = (End, Option<Space>, String);
+type Ended = (End, String);
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    fn new(
+        host: &'a mut dyn Host,
+        policy: &'a Policy,
+        incident: &'a str,
+        recorder: &'a mut dyn Recorder,
+    ) -> Self {
+        Self {
+            host,
+            policy,
+            incident,
+            recorder,
+            promised: Space::NONE,
+            before: None,
+            progress: Progress::default(),
+            batch: dead::BATCH,
+            failures: 0,
+            refused: HashSet::new(),
+            menu_is_old: false,
+        }
+    }
+
+    fn run_to_the_end(mut self) -> Report {
+        let (end, detail) = self.rounds();
+        // A switch of somebody else may have been in the way of the first try.
+        self.rewrite_boot_menu();
+        let after = self.host.file_system().ok();
+        let freed = match (self.before, after) {
+            (Some(before), Some(after)) => Space::free(&after).minus(before),
+            _ => Space::NONE,
+        };
+        let report = Report {
+            end,
+            promised: self.promised,
+            freed,
+            detail,
+        };
+        self.conclude(&report);
+        report
+    }
+
     fn rounds(&mut self) -> Ended {
-        let mut before = None;
         for round in 0..ROUNDS {
+            if self.policy.mode == Mode::Act
+                && let Err(refusal) = self.wait_for_others()
+            {
+                return self.ended_by(refusal, round);
+            }
             let facts = match self.host.facts() {
                 Ok(facts) => facts,
-                Err(error) if round == 0 => {
-                    return self.refused(Refusal::blind(&error));
-                }
-                Err(error) => return (End::Short("blind"), before, error.to_string()),
+                Err(error) => return self.ended_by(Refusal::blind(&error), round),
             };
-            let scales = acts::Unrefused {
+            let scales = dead::Unrefused {
                 scales: self.host.scales(),
                 refused: &self.refused,
             };
             let plan = match plan(&facts, self.policy, &scales) {
                 Ok(plan) => plan,
-                Err(refusal) if round == 0 => return self.refused(refusal),
-                Err(refusal) if refusal.reason == Reason::NotNeeded => {
-                    return (End::Reached, before, String::new());
+                Err(refusal) if round > 0 && refusal.reason == Reason::NotNeeded => {
+                    return (End::Reached, String::new());
                 }
-                Err(refusal) => return (End::Short(refusal.reason.name()), before, refusal.detail),
+                Err(refusal) => return self.ended_by(refusal, round),
             };
             self.announce(&plan, round);
             if self.policy.mode != Mode::Act {
                 self.would(&plan);
-                return (End::Observed, None, String::new());
+                return (End::Observed, String::new());
             }
             if round == 0 {
                 self.promised = plan.promised;
-                if is_hard_full(&facts.file_system) {
-                    self.drop_ballast();
-                }
-                before = self.host.file_system().ok().map(|now| Space::free(&now));
+                self.make_room();
+                self.before = self.host.file_system().ok().map(|now| Space::free(&now));
             }
+            self.tell_progress(plan.need);
             let ended = if plan.dead.groups.is_empty() {
                 self.give_up(&plan.victims)
             } else {
                 self.delete_dead(&plan)
             };
             if let Some((why, detail)) = ended {
-                return (End::Short(why), before, detail.to_owned());
+                return (End::Short(why), detail.to_owned());
             }
             match self.host.file_system() {
                 Ok(now) if self.policy.need(&now) == Space::NONE => {
-                    return (End::Reached, before, String::new());
+                    return (End::Reached, String::new());
                 }
                 Ok(_) => {}
-                Err(error) => return (End::Short("blind"), before, error.to_string()),
+                Err(error) => return self.ended_by(Refusal::blind(&error), round + 1),
             }
         }
         (
             End::Short("rounds"),
-            before,
             format!("not reached in {ROUNDS} rounds"),
         )
     }
 
-    fn refused(&mut self, refusal: Refusal) -> Ended {
+    /// Before anything was done it is a refusal, after that an end before the target.
+    fn ended_by(&self, refusal: Refusal, round: usize) -> Ended {
         let detail = refusal.detail.clone();
-        (End::Refused(refusal), None, detail)
+        if round == 0 {
+            (End::Refused(refusal), detail)
+        } else {
+            (End::Short(refusal.reason.name()), detail)
+        }
     }
 }
 

@@ -45,7 +45,7 @@ impl Counters {
     }
 
     /// Counts what the journal is told: each refusal by its reason, each end by its outcome.
-    fn note(&mut self, record: &Record) {
+    pub(super) fn note(&mut self, record: &Record) {
         match record.step {
             Step::Refused => {
                 *self

@@ -11,6 +11,9 @@ use crate::{
     record::Mode,
 };
 
+/// At most so small a part of a disk is kept as ballast.
+const BALLAST_SHARE: u64 = 5;
+
 /// How a switch is started on this host.
 pub(super) fn way(layout: &Layout) -> Way {
     if !layout.is_live() {
@@ -78,6 +81,18 @@ pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<PathBu
             return Err(WatchError::CannotAct(format!(
                 "`gc.trigger` is {} bytes here and `gc.target` {}: the target must be larger",
                 trigger.bytes, target.bytes
+            )));
+        }
+    }
+    if let Ok(state) = FileSystem::of_state(layout) {
+        let ballast = settings.gc.ballast.0;
+        // Beyond that the reserve is itself what fills the disk.
+        let most = state.size_bytes / BALLAST_SHARE;
+        if settings.gc.mode == Mode::Act && ballast > most {
+            return Err(WatchError::CannotAct(format!(
+                "`gc.ballast` is {ballast} bytes, and the file system of {:?} bears {most} at most \
+                 (a {BALLAST_SHARE}th of it): make it smaller, or \"0B\" for none",
+                layout.state()
             )));
         }
     }

@@ -1,6 +1,6 @@
 //! What firing alerts ask for, and whether it is done now.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fs, io, path::PathBuf, thread, time::Duration};
 
 use snowguard_exporter::sample::{Family, flag};
 use snowguard_host::Layout;
@@ -14,7 +14,12 @@ use super::{
     seen,
 };
 use crate::{
-    act::{ballast::Ballast, set_profile::SetProfile, switch::Switch},
+    act::{
+        ballast::Ballast,
+        daemon::Stop,
+        set_profile::SetProfile,
+        switch::{Switch, SwitchEnd},
+    },
     config::Settings,
     gc::plan::Reason,
     journal::Journal,
@@ -22,14 +27,17 @@ use crate::{
     probe::ProbeResult,
     record::Mode,
     rollback::{
-        facts::{AlertSeen, Facts},
-        machine::Machine,
+        facts::{AlertSeen, Facts, GenerationId},
+        machine::{Act, Machine},
         reboot::HostTargets,
-        run::{Hands, HostVerbs, tick},
+        run::{Hands, HostVerbs, Verbs, tick},
     },
 };
 
 mod collection;
+mod running;
+
+use running::{Begun, Running, SharedJournal};
 
 /// How long to wait for Nix to let go of a profile.
 const PROFILE_LOCK: Duration = Duration::from_secs(30);
@@ -39,14 +47,16 @@ const SWITCH_DEADLINE: Duration = Duration::from_secs(600);
 pub(super) struct Remedies {
     layout: Layout,
     settings: Settings,
-    journal: Journal,
+    journal: SharedJournal,
     machine: Machine,
     machine_kept: Keep,
     ballast: Ballast,
     /// The incident of a collection that was begun and not ended: by a kill, if it is there at
     /// the start.
     begun: Option<String>,
-    begun_kept: Keep,
+    begun_kept: Begun,
+    /// The collection that goes on now.
+    running: Option<Running>,
     nix_store: PathBuf,
     /// By alert, when the gc remedy may plan for it again.
     resting: HashMap<String, Rest>,
@@ -76,8 +86,11 @@ impl Remedies {
         let mut begun_kept = Keep::new("collection", &state_dir, &layout.inside(RUN_DIR));
         Ok(Self {
             begun: begun_kept.load::<Option<String>>()?.flatten(),
-            begun_kept,
-            journal: Journal::at(&state_dir, &layout.inside(RUN_DIR)).rotated(settings.journal),
+            begun_kept: Begun::new(begun_kept),
+            running: None,
+            journal: SharedJournal::new(
+                Journal::at(&state_dir, &layout.inside(RUN_DIR)).rotated(settings.journal),
+            ),
             machine,
             machine_kept,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
@@ -102,16 +115,20 @@ impl Remedies {
         &self.machine
     }
 
-    pub(super) fn flush(&mut self) {
+    /// Ends what goes on, so that the next watchdog can go on with it.
+    pub(super) fn end(&mut self, now_ms: i64, counters: &mut Counters) {
+        self.interrupt(now_ms, counters);
         self.journal.flush();
     }
 
-    pub(super) fn ballast_family(&self) -> Family {
-        Family::gauge(
+    pub(super) fn families(&self) -> Vec<Family> {
+        let mut families = running::families(self.running.as_ref());
+        families.push(Family::gauge(
             "snowguard_gc_ballast_ready",
             "1 if the reserve for a disk that is hard full is in place",
             flag(self.settings.gc.ballast.0 > 0 && self.ballast.is_whole()),
-        )
+        ));
+        families
     }
 
     pub(super) fn tick(
@@ -124,11 +141,16 @@ impl Remedies {
         self.journal.flush();
         let asks = |alert: &&Alert| alert.remedy == Some(Asked::Gc);
         let gc: Vec<&Alert> = firing.iter().filter(asks).collect();
-        self.resume(now_ms, counters);
-        if gc.is_empty() {
-            self.keep_ballast();
+        // While one goes on, and in the tick that saw its end, the alerts are of before its end.
+        if !self.attend(now_ms, counters) {
+            self.resume(now_ms, counters);
+            if self.running.is_none() {
+                if gc.is_empty() {
+                    self.keep_ballast();
+                }
+                self.gc(&gc, now_ms, counters);
+            }
         }
-        self.gc(&gc, now_ms, counters);
         self.rollback(firing, probes, now_ms, counters);
     }
 
@@ -165,22 +187,27 @@ impl Remedies {
             alerts: &alerts,
             targets: &targets,
         };
-        let mut verbs = HostVerbs {
-            profile: SetProfile {
-                profile: self.layout.profiles().join("system"),
-                lock_deadline: PROFILE_LOCK,
+        let mut verbs = Undisturbed {
+            verbs: HostVerbs {
+                profile: SetProfile {
+                    profile: self.layout.profiles().join("system"),
+                    lock_deadline: PROFILE_LOCK,
+                },
+                switch: Switch {
+                    way: way(&self.layout),
+                    deadline: SWITCH_DEADLINE,
+                    log: Some(self.layout.inside(RUN_DIR).join("switch.log")),
+                },
             },
-            switch: Switch {
-                way: way(&self.layout),
-                deadline: SWITCH_DEADLINE,
-                log: Some(self.layout.inside(RUN_DIR).join("switch.log")),
-            },
+            stop: self.running.as_ref().map(|running| &running.stop),
+            stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
         };
         let kept = &mut self.machine_kept;
         let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());
+        let mut journal = self.journal.clone();
         let mut recorder = Counting {
             counters,
-            inner: &mut self.journal,
+            inner: &mut journal,
         };
         let mut hands = Hands {
             verbs: &mut verbs,
@@ -202,5 +229,42 @@ impl Remedies {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
         }
+    }
+}
+
+/// The verbs of a rollback, each after the end of a collection that goes on: a switch needs what
+/// it would take, and the deploy that broke the host is the more urgent of the two. The collection
+/// is gone on with in a later tick.
+struct Undisturbed<'a> {
+    verbs: HostVerbs,
+    stop: Option<&'a Stop>,
+    stopped: &'a dyn Fn() -> bool,
+}
+
+impl Undisturbed<'_> {
+    fn wait(&self) {
+        if let Some(stop) = self.stop {
+            stop.ask();
+            // It ends between two paths: what it asked of Nix ends with its connection.
+            while !(self.stopped)() {
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+}
+
+impl Verbs for Undisturbed<'_> {
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
+        self.wait();
+        self.verbs.set_profile(target, from)
+    }
+
+    fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {
+        self.wait();
+        self.verbs.switch(target, incident)
+    }
+
+    fn describe(&self, act: &Act) -> String {
+        self.verbs.describe(act)
     }
 }

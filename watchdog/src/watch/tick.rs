@@ -151,7 +151,7 @@ impl Watch {
     pub(super) fn end(&mut self) {
         self.remembered = None;
         self.remember();
-        self.remedies.flush();
+        self.remedies.end(clock::now_ms(), &mut self.counters);
     }
 
     fn evaluate(
@@ -258,7 +258,7 @@ impl Watch {
             self.alert_names.iter().map(String::as_str),
             &self.engine.alerts(),
         ));
-        families.push(self.remedies.ballast_family());
+        families.extend(self.remedies.families());
         families
     }
 

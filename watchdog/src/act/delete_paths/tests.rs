@@ -1,17 +1,11 @@
 //! With a script in the place of `nix-store`.
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{ffi::OsString, fs, path::PathBuf, process::Command, time::Duration};
 
 use snowguard_host::{FactError, Layout};
 use tempfile::TempDir;
 
-use super::{DeletePaths, TAIL};
+use super::{DeletePaths, Deleted, Stop, program::TAIL};
 
 struct Lab {
     root: TempDir,
@@ -35,17 +29,13 @@ impl Lab {
         self.root.path().join(name)
     }
 
-    fn delete_in(&self, root: &Path, deadline: Duration) -> Result<(), FactError> {
-        let verb = DeletePaths {
-            layout: Layout::new(root),
-            program: self.path("nix-store"),
-            deadline,
-        };
-        verb.run(&["aaa-one", "bbb-two"].map(OsString::from))
+    fn verb(&self, deadline: Duration) -> DeletePaths {
+        let layout = Layout::new(self.root.path());
+        DeletePaths::new(&layout, self.path("nix-store"), deadline, Stop::new())
     }
 
-    fn delete(&self, deadline: Duration) -> Result<(), FactError> {
-        self.delete_in(self.root.path(), deadline)
+    fn delete(&self, deadline: Duration) -> Result<Deleted, FactError> {
+        self.verb(deadline).run(&entries(), &mut || {})
     }
 
     /// What the script has written beside itself, line by line.
@@ -53,6 +43,10 @@ impl Lab {
         let text = fs::read_to_string(self.path(name)).unwrap();
         text.lines().map(str::to_owned).collect()
     }
+}
+
+fn entries() -> Vec<OsString> {
+    ["aaa-one", "bbb-two"].map(OsString::from).to_vec()
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -71,34 +65,35 @@ fn nix_is_asked_for_exactly_these_paths_of_this_store() {
 }
 
 #[test]
-fn on_the_live_host_nix_is_asked_through_its_daemon_if_there_is_one() {
-    let lab = Lab::new(WRITE_ARGS);
-    lab.delete_in(Path::new("/"), LONG).unwrap();
-    let mut expected = vec!["--delete"];
-    if Path::new("/nix/var/nix/daemon-socket/socket").exists() {
-        expected.extend(["--store", "daemon"]);
-    }
-    expected.extend(["/nix/store/aaa-one", "/nix/store/bbb-two"]);
-    assert_eq!(lab.lines("args"), expected);
+fn the_store_of_the_live_host_is_opened_itself_whatever_the_environment_says() {
+    let layout = Layout::new("/");
+    let verb = DeletePaths::new(&layout, "nix-store".into(), LONG, Stop::new());
+    assert_eq!(verb.store(), ["--store", "local"]);
 }
 
 #[test]
 fn nix_sees_the_configuration_of_its_host_and_nothing_of_our_environment() {
     let lab = Lab::new("env > \"${0%/*}/env\"");
+    let spare = lab.path("run/snowguard");
+    fs::create_dir_all(&spare).unwrap();
     lab.delete(LONG).unwrap();
     let env = lab.lines("env");
     let conf = format!("NIX_CONF_DIR={}", lab.path("etc/nix").display());
     assert!(env.contains(&conf), "{env:?}");
-    assert!(
-        env.iter().any(|line| line == "SQLITE_TMPDIR=/run"),
-        "{env:?}"
-    );
+    // On a disk that is full, not even what Nix writes by the way may need it.
+    for name in ["SQLITE_TMPDIR", "TMPDIR", "HOME"] {
+        let line = format!("{name}={}", spare.display());
+        assert!(env.contains(&line), "{line} not in {env:?}");
+    }
     // The shell adds PWD, SHLVL and _ by itself.
     let known = [
         "PATH",
         "HOME",
         "NIX_CONF_DIR",
         "SQLITE_TMPDIR",
+        "TMPDIR",
+        "XDG_CACHE_HOME",
+        "XDG_STATE_HOME",
         "PWD",
         "SHLVL",
         "_",
@@ -125,9 +120,33 @@ fn a_call_that_takes_too_long_is_asked_to_end_and_reported() {
     let lab = Lab::new("echo waiting >&2; exec sleep 600");
     let error = lab.delete(Duration::from_millis(300)).unwrap_err();
     assert!(
-        error.cause.starts_with("not done after 0s: signal: 15"),
+        error
+            .cause
+            .starts_with("it was not done in time: signal: 15"),
         "{error}"
     );
+}
+
+#[test]
+fn a_call_that_is_to_stop_is_asked_to_end_at_once() {
+    let lab = Lab::new("exec sleep 600");
+    let mut verb = lab.verb(LONG);
+    verb.stop.ask();
+    let error = verb.run(&entries(), &mut || {}).unwrap_err();
+    assert!(error.cause.contains("asked to stop"), "{error}");
+}
+
+#[test]
+fn a_path_that_nix_refuses_costs_no_other_path_its_deletion() {
+    let script = "case \"$*\" in *aaa-one*)
+            echo \"error: Cannot delete path '/nix/store/aaa-one' since it is still alive.\" >&2
+            exit 1;; esac
+        printf '%s\\n' \"$@\" > \"${0%/*}/args\"";
+    let lab = Lab::new(script);
+    let deleted = lab.delete(LONG).unwrap();
+    assert_eq!(deleted.refused, ["aaa-one"]);
+    assert_eq!(lab.lines("args").last().unwrap(), "/nix/store/bbb-two");
+    assert!(!lab.lines("args").contains(&"/nix/store/aaa-one".to_owned()));
 }
 
 #[test]
@@ -135,5 +154,19 @@ fn a_program_that_is_not_there_is_named_with_its_path() {
     let lab = Lab::new("");
     fs::remove_file(lab.path("nix-store")).unwrap();
     let error = lab.delete(LONG).unwrap_err();
-    assert_eq!(error.path, lab.path("nix-store"));
+    let program = lab.path("nix-store").display().to_string();
+    assert!(error.cause.contains(&program), "{error}");
+}
+
+#[test]
+fn a_socket_that_nobody_listens_at_is_told_once_and_nix_opens_the_store_itself() {
+    let lab = Lab::new(WRITE_ARGS);
+    let socket = lab.path("nix/var/nix/daemon-socket/socket");
+    fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let mut verb = lab.verb(LONG);
+    let note = verb.run(&entries(), &mut || {}).unwrap().note.unwrap();
+    assert!(note.contains("does not answer"), "{note}");
+    assert!(lab.lines("args").contains(&"/nix/store/aaa-one".to_owned()));
+    assert_eq!(verb.run(&entries(), &mut || {}).unwrap().note, None);
 }

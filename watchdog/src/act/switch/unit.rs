@@ -41,18 +41,19 @@ enum Seen {
 }
 
 impl Systemd {
-    pub(super) fn switch(
+    pub(super) fn carry_out(
         &self,
         script: &str,
+        action: &str,
         incident: &str,
         deadline: Duration,
     ) -> Result<SwitchEnd, FactError> {
         let description = format!("Snowguard {incident}");
         match self.look(&description)? {
-            Seen::None => self.start(script, &description)?,
+            Seen::None => self.start(script, action, &description)?,
             Seen::Stale => {
                 self.forget();
-                self.start(script, &description)?;
+                self.start(script, action, &description)?;
             }
             Seen::Foreign => return Ok(SwitchEnd::LockHeld),
             Seen::Running | Seen::Ended(_) => {}
@@ -73,7 +74,7 @@ impl Systemd {
         }
     }
 
-    fn start(&self, script: &str, description: &str) -> Result<(), FactError> {
+    fn start(&self, script: &str, action: &str, description: &str) -> Result<(), FactError> {
         let mut command = Command::new(&self.systemd_run);
         // `nixos-rebuild` adds --pipe and --collect. A pipe would break with our end, and a
         // collected unit would take with it how the switch ended. RemainAfterExit keeps a unit
@@ -87,7 +88,7 @@ impl Systemd {
         command.arg(format!("--unit={NAME}"));
         command.arg(format!("--description={description}"));
         command.arg(format!("--setenv=PATH={SEARCH_PATH}"));
-        command.arg("--").arg(script).arg("switch");
+        command.arg("--").arg(script).arg(action);
         let output = self.output(command, &self.systemd_run)?;
         if output.status.success() {
             return Ok(());

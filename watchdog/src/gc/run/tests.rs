@@ -48,6 +48,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         3 => any::<usize>().prop_map(Fault::Hidden),
         2 => any::<usize>().prop_map(Fault::Rooted),
         1 => Just(Fault::Late),
+        1 => Just(Fault::Stop),
+        1 => (0..700_usize).prop_map(Fault::Others),
     ]
 }
 
@@ -139,6 +141,7 @@ fn judge(host: &FakeHost, report: &Report, records: &[Record]) -> Result<(), Tes
     prop_assert_eq!(told("delete_paths"), done("delete"));
     prop_assert_eq!(told("remove_generation"), done("remove_generation"));
     prop_assert_eq!(told("drop_ballast"), done("drop_ballast"));
+    prop_assert_eq!(told("rewrite_boot_menu"), done("rewrite_boot_menu"));
     Ok(())
 }
 

@@ -1,35 +1,38 @@
 //! The gc remedy: whether it is due, and the ballast between two collections.
 
-use std::{
-    io,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{io, path::PathBuf, time::Instant};
 
 use serde_json::json;
 use snowguard_host::store::FileSystem;
 use snowguard_rules::Alert;
 use tracing::{info, warn};
 
-use super::{Counters, Counting, PROFILE_LOCK, Remedies, Rest};
+use super::{
+    Counters, Counting, PROFILE_LOCK, Remedies, Rest, SWITCH_DEADLINE,
+    running::{Begin, Ended, Running},
+};
 use crate::{
-    act::{delete_paths::DeletePaths, remove_generation::RemoveGeneration},
+    act::{
+        boot_menu::BootMenu,
+        daemon::Stop,
+        delete_paths::{DEADLINE, DeletePaths},
+        remove_generation::RemoveGeneration,
+        switch::Switch,
+    },
     gc::{
-        self,
+        alone::Alone,
+        host::RealHost,
         plan::{Reason, Refusal},
         policy::Space,
-        run::{End, Report},
+        run::{End, Progress},
     },
-    keep::Keep,
     record::{Mode, Record, Recorder, Remedy, Step},
+    watch::{RUN_DIR, means::way},
 };
 
-/// One call of Nix; the deadline of the whole collection is looked at between calls.
-const DELETE_DEADLINE: Duration = Duration::from_secs(600);
-
 impl Remedies {
-    /// Looks at the firing alerts that ask for a collection, and carries out the first that
-    /// nothing stands against.
+    /// Looks at the firing alerts that ask for a collection, and begins the first that nothing
+    /// stands against. It goes on beside the ticks that follow.
     pub(super) fn gc(&mut self, alerts: &[&Alert], now_ms: i64, counters: &mut Counters) {
         let incidents: Vec<String> = alerts.iter().map(|alert| incident_of(alert)).collect();
         self.told.retain(|incident, _| incidents.contains(incident));
@@ -53,12 +56,149 @@ impl Remedies {
             let record = self.line(now_ms, incident, Step::Trip, "alert", message, facts);
             self.tell(counters, record);
         }
-        let report = self.carry_out(incident, told.flatten(), counters);
+        let told = told.flatten();
+        self.begin_collection(Some(&alert.rule.name), incident, told, now_ms, counters);
+    }
+
+    /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
+    /// have silenced the alert long before the target.
+    pub(super) fn resume(&mut self, now_ms: i64, counters: &mut Counters) {
+        let Some(incident) = self.begun.take() else {
+            return;
+        };
+        // What stands against a collection now stands against the rest of this one, too.
+        if let Some(refusal) = self.forbidden() {
+            self.forget_begun();
+            self.tell_refusal(counters, now_ms, &incident, refusal);
+        } else if self.settings.gc.mode == Mode::Act {
+            let message = "the collection did not come to its end; it goes on".to_owned();
+            let reason = "resumed";
+            let record = self.line(now_ms, &incident, Step::State, reason, message, json!(null));
+            self.tell(counters, record);
+            self.begin_collection(None, &incident, None, now_ms, counters);
+        } else {
+            self.forget_begun();
+        }
+    }
+
+    fn begin_collection(
+        &mut self,
+        alert: Option<&str>,
+        incident: &str,
+        told: Option<Reason>,
+        now_ms: i64,
+        counters: &mut Counters,
+    ) {
+        let alone = match Alone::take(&self.layout.inside(RUN_DIR)) {
+            Ok(alone) => alone,
+            Err(other) => {
+                let refusal = Refusal {
+                    reason: Reason::Collecting,
+                    detail: other.to_string(),
+                };
+                // Begun or not, it is still to be done.
+                if alert.is_none() {
+                    self.begun = Some(incident.to_owned());
+                }
+                return self.tell_refusal(counters, now_ms, incident, refusal);
+            }
+        };
+        let stop = Stop::new();
+        let begin = Begin {
+            alert: alert.map(str::to_owned),
+            incident: incident.to_owned(),
+            told,
+            policy: self.settings.gc.clone(),
+            now_ms,
+        };
+        let host = self.host(stop.clone());
+        let begun = (self.begun_kept.clone(), self.journal.clone());
+        match Running::begin(begin, host, stop, alone, begun) {
+            Ok(running) => self.running = Some(running),
+            Err(error) => warn!(%error, "a collection cannot be begun"),
+        }
+    }
+
+    fn host(&self, stop: Stop) -> RealHost {
+        RealHost {
+            layout: self.layout.clone(),
+            good: self.good(),
+            delete: DeletePaths::new(&self.layout, self.nix_store.clone(), DEADLINE, stop),
+            generations: RemoveGeneration {
+                lock_deadline: PROFILE_LOCK,
+            },
+            boot_menu: BootMenu {
+                layout: self.layout.clone(),
+                switch: Switch {
+                    way: way(&self.layout),
+                    deadline: SWITCH_DEADLINE,
+                    log: Some(self.layout.inside(RUN_DIR).join("switch.log")),
+                },
+            },
+            ballast: self.ballast.clone(),
+            begun: Instant::now(),
+            progress: Progress::default(),
+            watcher: Box::new(|_| {}),
+        }
+    }
+
+    /// Takes note of what the collection that goes on has done. True if one goes on, or has ended
+    /// only since this tick's look at the host.
+    pub(super) fn attend(&mut self, now_ms: i64, counters: &mut Counters) -> bool {
+        let Some(mut running) = self.running.take() else {
+            return false;
+        };
+        running.hear(counters);
+        if self.settings.gc.mode != Mode::Act || self.forbidden().is_some() {
+            running.stop.ask();
+        }
+        if running.is_ended() {
+            self.conclude(running.end(counters), now_ms, counters);
+        } else {
+            self.running = Some(running);
+        }
+        true
+    }
+
+    /// Ends the collection that goes on, if there is one, between two paths. It is gone on with
+    /// later.
+    pub(super) fn interrupt(&mut self, now_ms: i64, counters: &mut Counters) {
+        if let Some(running) = self.running.take() {
+            info!(
+                incident = running.incident(),
+                "the collection is interrupted"
+            );
+            running.stop.ask();
+            self.conclude(running.end(counters), now_ms, counters);
+        }
+    }
+
+    fn conclude(&mut self, ended: Ended, now_ms: i64, counters: &mut Counters) {
+        let Ended {
+            alert,
+            incident,
+            report,
+        } = ended;
+        if report.promised != Space::NONE {
+            counters.promised = report.promised;
+        }
+        counters.freed = counters.freed.plus(report.freed);
+        match &report.end {
+            End::Short("stopped") => {
+                self.begun = Some(incident);
+                return;
+            }
+            End::Short(_) => counters.run(Remedy::Gc, "failed"),
+            End::Observed => counters.run(Remedy::Gc, "observed"),
+            // The journal's `done` is counted where it is recorded; a refusal by its reason.
+            End::Reached | End::Refused(_) => {}
+        }
         let refused = match &report.end {
             End::Refused(refusal) => Some(refusal.reason),
             End::Reached | End::Observed | End::Short(_) => None,
         };
-        self.told.insert(incident.to_owned(), refused);
+        let Some(alert) = alert else { return };
+        self.told.insert(incident, refused);
         // A collection that reached its target has no reason to wait: the alert has its own. What
         // passes by itself (another collection, a file that could not be read) is looked at again
         // in the next tick. What cannot help now, or did not, would not a moment later either.
@@ -69,86 +209,14 @@ impl Remedies {
         if rests {
             let cooldown = i64::try_from(self.settings.gc.cooldown.as_millis()).unwrap_or(i64::MAX);
             let until_ms = now_ms.saturating_add(cooldown);
-            self.resting
-                .insert(alert.rule.name.clone(), Rest { until_ms });
+            self.resting.insert(alert, Rest { until_ms });
         }
     }
 
-    /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
-    /// have silenced the alert long before the target.
-    pub(super) fn resume(&mut self, now_ms: i64, counters: &mut Counters) {
-        let Some(incident) = self.begun.take() else {
-            return;
-        };
-        if let Err(error) = self.begun_kept.save(&None::<String>) {
+    fn forget_begun(&mut self) {
+        if let Err(error) = self.begun_kept.clear() {
             warn!(%error, "the collection that a kill cut short would be gone on with once more");
         }
-        // What stands against a collection now stands against the rest of this one, too.
-        if let Some(refusal) = self.forbidden() {
-            self.tell_refusal(counters, now_ms, &incident, refusal);
-        } else if self.settings.gc.mode == Mode::Act {
-            let message = "the watchdog ended in mid-collection; it goes on".to_owned();
-            let record = self.line(
-                now_ms,
-                &incident,
-                Step::State,
-                "resumed",
-                message,
-                json!(null),
-            );
-            self.tell(counters, record);
-            self.carry_out(&incident, None, counters);
-        }
-    }
-
-    fn carry_out(
-        &mut self,
-        incident: &str,
-        told: Option<Reason>,
-        counters: &mut Counters,
-    ) -> Report {
-        let policy = self.settings.gc.clone();
-        let mut host = gc::host::RealHost {
-            layout: self.layout.clone(),
-            good: self.good(),
-            delete: DeletePaths {
-                layout: self.layout.clone(),
-                program: self.nix_store.clone(),
-                deadline: DELETE_DEADLINE,
-            },
-            generations: RemoveGeneration {
-                lock_deadline: PROFILE_LOCK,
-            },
-            ballast: self.ballast.clone(),
-            begun: Instant::now(),
-        };
-        let mut recorder = Counting {
-            counters,
-            inner: &mut self.journal,
-        };
-        let mut recorder = NotAgain {
-            told,
-            begun: false,
-            begun_kept: &mut self.begun_kept,
-            inner: &mut recorder,
-        };
-        let report = gc::run::collect(&mut host, &policy, incident, &mut recorder);
-        if recorder.begun
-            && let Err(error) = self.begun_kept.save(&None::<String>)
-        {
-            warn!(%error, "the collection would be gone on with after a restart");
-        }
-        if report.promised != Space::NONE {
-            counters.promised = report.promised;
-        }
-        counters.freed = counters.freed.plus(report.freed);
-        match &report.end {
-            End::Short(_) => counters.run(Remedy::Gc, "failed"),
-            End::Observed => counters.run(Remedy::Gc, "observed"),
-            // The journal's `done` is counted where it is recorded; a refusal by its reason.
-            End::Reached | End::Refused(_) => {}
-        }
-        report
     }
 
     /// Why nothing is even planned for this alert.
@@ -224,18 +292,35 @@ impl Remedies {
             .collect()
     }
 
-    /// Puts the ballast back in place, once there is room for it beyond the target.
+    /// Puts the ballast back in place, once the disk has recovered: the target is reached, and
+    /// what the ballast takes does not trip the next alert. One that is configured away is
+    /// dropped.
     pub(super) fn keep_ballast(&mut self) {
-        if self.settings.gc.mode != Mode::Act || self.ballast.is_whole() {
+        if self.settings.gc.mode != Mode::Act {
+            return;
+        }
+        if self.ballast.size() == 0 {
+            if let Err(error) = self.ballast.drop_all() {
+                warn!(%error, "the ballast stays");
+            }
+            return;
+        }
+        if self.ballast.is_whole() {
             return;
         }
         let Ok(file_system) = FileSystem::read(&self.layout) else {
             return;
         };
-        let wanted = self.settings.gc.target_on(&file_system).bytes;
-        if file_system.avail_bytes < wanted.saturating_add(self.ballast.size()) {
+        let left = file_system.avail_bytes.saturating_sub(self.ballast.size());
+        if file_system.avail_bytes < self.settings.gc.target_on(&file_system).bytes
+            || left <= self.settings.gc.trigger_on(&file_system).bytes
+        {
             return;
         }
+        // A collection by hand may be about to drop it.
+        let Ok(_alone) = Alone::take(&self.layout.inside(RUN_DIR)) else {
+            return;
+        };
         match self.ballast.make() {
             Ok(()) => info!(bytes = self.ballast.size(), "the ballast is in place"),
             Err(error) => warn!(%error, "there is no ballast"),
@@ -266,34 +351,6 @@ impl Remedies {
     fn tell(&mut self, counters: &mut Counters, record: Record) {
         let inner = &mut self.journal;
         Counting { counters, inner }.record(record);
-    }
-}
-
-/// Passes on everything but a refusal for the reason that was told already, and keeps on disk
-/// that a collection has begun, before its first act.
-struct NotAgain<'a> {
-    told: Option<Reason>,
-    begun: bool,
-    begun_kept: &'a mut Keep,
-    inner: &'a mut dyn Recorder,
-}
-
-impl Recorder for NotAgain<'_> {
-    fn record(&mut self, record: Record) {
-        if record.step == Step::Plan && record.mode == Mode::Act && !self.begun {
-            // Not kept, it is only not gone on with after a kill.
-            if let Err(error) = self.begun_kept.save(&Some(&record.incident)) {
-                warn!(%error, "a kill in mid-collection would end it");
-            }
-            self.begun = true;
-        }
-        let again = record.step == Step::Refused
-            && self
-                .told
-                .is_some_and(|reason| reason.name() == record.reason);
-        if !again {
-            self.inner.record(record);
-        }
     }
 }
 

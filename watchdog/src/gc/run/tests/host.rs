@@ -10,12 +10,13 @@ use std::{
 use snowguard_host::{FactError, store::FileSystem};
 
 use crate::{
+    act::delete_paths::Deleted,
     gc::{
         facts::{Facts, Scales},
         ladder::Victim,
         model::{FakeScales, Names, World, files::Files},
         policy::{Policy, Space},
-        run::{HARD_FULL, Host},
+        run::{HARD_FULL, Host, Progress},
     },
     record::Mode,
 };
@@ -29,6 +30,10 @@ pub(crate) enum Fault {
     FreesNothing,
     /// A generation stays; anything else works.
     Unremovable,
+    /// Somebody else collects, for so many looks.
+    Others(usize),
+    /// The end is asked for.
+    Stop,
     /// Somebody else takes so many bytes and inodes.
     Fills(Space),
     /// A path is taken into use, and only Nix knows.
@@ -53,6 +58,15 @@ pub(crate) struct FakeHost {
     pub(crate) freed: Space,
     calls: usize,
     late: bool,
+    slices: usize,
+    others: usize,
+    waited: Duration,
+    stopped: bool,
+    /// A system generation went, and the menu names it still.
+    menu_is_old: bool,
+    /// Nix names what it refuses, or only fails.
+    pub(crate) names_the_refused: bool,
+    pub(crate) progress: Progress,
     scales: Option<FakeScales>,
     seen_alive: Names,
 }
@@ -71,6 +85,13 @@ impl FakeHost {
             freed: Space::NONE,
             calls: 0,
             late: false,
+            slices: 4,
+            others: 0,
+            waited: Duration::ZERO,
+            stopped: false,
+            menu_is_old: false,
+            names_the_refused: true,
+            progress: Progress::default(),
             scales: None,
             seen_alive: Names::new(),
         }
@@ -103,6 +124,8 @@ impl FakeHost {
                 self.world.roots.extend(name);
             }
             Fault::Late => self.late = true,
+            Fault::Others(looks) => self.others += looks,
+            Fault::Stop => self.stopped = true,
         }
         None
     }
@@ -143,8 +166,14 @@ impl Host for FakeHost {
         Ok(self.world.disk)
     }
 
-    fn delete(&mut self, entries: &[OsString]) -> Result<(), FactError> {
+    fn state_file_system(&mut self) -> Result<FileSystem, FactError> {
+        Ok(self.world.disk)
+    }
+
+    fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError> {
         assert!(!self.late, "a deletion after the deadline");
+        assert!(!self.stopped, "a deletion after the end was asked for");
+        assert!(!self.menu_is_old, "the menu names what is deleted");
         assert!(!entries.is_empty());
         self.act("delete");
         let names: Names = entries
@@ -158,11 +187,16 @@ impl Host for FakeHost {
             return Err(error("delete"));
         }
         // Nix goes through them by name, takes all that keeps one along, and stops at the first
-        // that is alive (`collectGarbage`, gcDeleteSpecific).
+        // that is alive (`collectGarbage`, gcDeleteSpecific). The verb asks again without it.
         let alive = self.world.alive_to_nix();
+        let mut deleted = Deleted::default();
         for name in &names {
             if alive.contains(name) {
-                return Err(error("delete what is alive"));
+                if !self.names_the_refused {
+                    return Err(error("delete what is alive"));
+                }
+                deleted.refused.push(name.into());
+                continue;
             }
             let mut closure = Names::from([name.clone()]);
             while let more = closure
@@ -182,8 +216,10 @@ impl Host for FakeHost {
                 .freed
                 .plus(Space::free(&self.world.disk).minus(Space::free(&before)));
         }
-        Ok(())
+        Ok(deleted)
     }
+
+    fn settle(&mut self) {}
 
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {
         assert!(!self.late, "a generation given up after the deadline");
@@ -206,31 +242,71 @@ impl Host for FakeHost {
         profile
             .generations
             .retain(|generation| generation.number != handle.1);
+        self.menu_is_old |= handle.0 == "system";
         Ok(())
     }
 
-    fn drop_ballast(&mut self) -> Result<(), FactError> {
+    fn rewrite_boot_menu(&mut self, _: &str) -> Result<Option<String>, FactError> {
+        self.act("rewrite_boot_menu");
+        // Told, and nothing else waits for it.
+        self.menu_is_old = false;
+        if let Some(Fault::Fails) = self.call() {
+            return Err(error("write the boot menu"));
+        }
+        Ok(Some("written".to_owned()))
+    }
+
+    fn drop_ballast(&mut self) -> Result<bool, FactError> {
         let disk = self.world.disk;
         let inodes_short = disk.files > 0 && disk.files_free < HARD_FULL.files;
         assert!(
             disk.avail_bytes < HARD_FULL.bytes || inodes_short,
             "not hard full"
         );
-        assert!(self.acts.is_empty(), "after {:?}", self.acts);
+        if self.slices == 0 {
+            return Ok(false);
+        }
         self.act("drop_ballast");
         if let Some(Fault::Fails) = self.call() {
             return Err(error("drop"));
         }
-        self.world.disk.avail_bytes += self.ballast.bytes;
-        self.world.disk.files_free += self.ballast.files * u64::from(disk.files > 0);
-        Ok(())
+        self.slices -= 1;
+        self.world.disk.avail_bytes += self.ballast.bytes / 4;
+        self.world.disk.files_free += self.ballast.files / 4 * u64::from(disk.files > 0);
+        Ok(true)
+    }
+
+    fn other_collector(&mut self) -> Result<Option<String>, FactError> {
+        if let Some(Fault::Fails) = self.call() {
+            return Err(error("see who collects"));
+        }
+        let there = self.others > 0;
+        self.others = self.others.saturating_sub(1);
+        Ok(there.then(|| "somebody".to_owned()))
+    }
+
+    fn pause(&mut self, span: Duration) {
+        self.waited += span;
+        assert!(
+            self.waited <= self.policy.wait.max(self.policy.deadline) + span,
+            "no end"
+        );
+    }
+
+    fn is_asked_to_stop(&self) -> bool {
+        self.stopped
+    }
+
+    fn report(&mut self, progress: Progress) {
+        assert!(progress.deleted_paths >= self.progress.deleted_paths);
+        self.progress = progress;
     }
 
     fn elapsed(&self) -> Duration {
         if self.late {
             self.policy.deadline
         } else {
-            Duration::ZERO
+            self.waited
         }
     }
 

@@ -61,7 +61,13 @@ fn a_generation_that_cannot_be_given_up_ends_it() {
     let denied = (1..100).map(|call| (call, Fault::Unremovable)).collect();
     let (host, report, _) = run(world, policy(30), denied);
     assert_eq!(report.end, End::Short("nothing_left"));
-    assert_eq!(host.acts, ["drop_ballast", "remove_generation"]);
+    assert_eq!(
+        host.acts,
+        ["drop_ballast"; 4]
+            .into_iter()
+            .chain(["remove_generation"])
+            .collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -86,7 +92,10 @@ fn what_a_generation_kept_is_deleted_even_if_giving_it_up_frees_no_inode() {
     world.add_generation("system", 2, 1);
     let (host, report, _) = run(world, policy(30), BTreeMap::new());
     assert_eq!(report.end, End::Reached, "{report:?}");
-    assert_eq!(host.acts, ["remove_generation", "delete"]);
+    assert_eq!(
+        host.acts,
+        ["remove_generation", "rewrite_boot_menu", "delete"]
+    );
 }
 
 #[test]
@@ -109,4 +118,82 @@ fn no_generation_is_given_up_when_there_is_no_time_left_to_delete_what_it_kept()
     let (host, report, _) = run(world, policy(30), late);
     assert_eq!(report.end, End::Short("deadline"));
     assert!(!host.acts.contains(&"remove_generation"), "{:?}", host.acts);
+}
+
+#[test]
+fn the_ballast_goes_slice_by_slice_and_no_further_than_it_takes() {
+    let mut world = empty();
+    world.disk.files = 0;
+    world.disk.avail_bytes = 0;
+    world.add("a", 40);
+    let mut host = super::FakeHost::new(world, policy(30));
+    // Two slices of four are as much as the database needs.
+    host.ballast.bytes = 8 << 20;
+    let mut records: Vec<crate::record::Record> = Vec::new();
+    let target = Policy {
+        target: Amount::Bytes(ByteSize((4 << 20) + 30 * BLOCK)),
+        minimum_gain_percent: 0,
+        ..policy(30)
+    };
+    host.policy = target.clone();
+    let report = super::collect(&mut host, &target, "test", &mut records);
+    assert_eq!(report.end, End::Reached, "{records:?}");
+    assert_eq!(host.acts, ["drop_ballast", "drop_ballast", "delete"]);
+    assert_eq!(report.freed.bytes, 40 * BLOCK, "the ballast is not counted");
+}
+
+#[test]
+fn a_collector_that_ends_in_time_is_waited_for_and_one_that_does_not_is_named() {
+    for (looks, reached) in [(30, true), (700, false)] {
+        let mut world = empty();
+        world.disk.avail_bytes = 4 << 20;
+        world.disk.files = 0;
+        world.add("a", 40);
+        let faults = BTreeMap::from([(1, Fault::Others(looks))]);
+        let (host, report, records) = run(world, policy(30), faults);
+        let waited = records.iter().filter(|record| record.reason == "waiting");
+        assert_eq!(waited.count(), 1, "told once");
+        if reached {
+            assert_eq!(report.end, End::Reached);
+        } else {
+            let End::Refused(refusal) = report.end else {
+                panic!("{report:?}")
+            };
+            assert_eq!(refusal.reason.name(), "collecting");
+            assert!(refusal.detail.contains("somebody"), "{}", refusal.detail);
+            assert!(host.acts.is_empty(), "{:?}", host.acts);
+        }
+    }
+}
+
+#[test]
+fn the_boot_menu_is_written_once_before_what_it_named_is_deleted() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 50);
+    world.add_generation("system", 3, 1);
+    let (host, report, _) = run(world, policy(80), BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    let menu = host.acts.iter().filter(|act| **act == "rewrite_boot_menu");
+    assert_eq!(menu.count(), 1);
+    assert_eq!(host.acts.last(), Some(&"delete"));
+}
+
+#[test]
+fn one_that_goes_on_after_a_kill_writes_the_boot_menu_first() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    world.add("a", 40);
+    let target = Policy {
+        target: Amount::Bytes(ByteSize((4 << 20) + 30 * BLOCK)),
+        ..policy(30)
+    };
+    let mut host = super::FakeHost::new(world, target.clone());
+    let mut records: Vec<crate::record::Record> = Vec::new();
+    let report = super::super::resume(&mut host, &target, "test", &mut records);
+    assert_eq!(report.end, End::Reached);
+    assert_eq!(host.acts, ["rewrite_boot_menu", "delete"]);
 }

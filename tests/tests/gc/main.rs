@@ -8,6 +8,8 @@
 //! network, and after being killed at any point."
 //! Promise 5: "In `observe` mode nothing on the host changes."
 
+mod daemon;
+
 use std::{
     collections::BTreeSet,
     path::PathBuf,
@@ -21,11 +23,18 @@ use snowguard_tests::{
     small_store::{Kind, SmallStore},
 };
 use snowguard_watchdog::{
-    act::{ballast::Ballast, delete_paths::DeletePaths, remove_generation::RemoveGeneration},
+    act::{
+        ballast::Ballast,
+        boot_menu::BootMenu,
+        daemon::Stop,
+        delete_paths::DeletePaths,
+        remove_generation::RemoveGeneration,
+        switch::{Switch, Way},
+    },
     gc::{
         host::RealHost,
         policy::Policy,
-        run::{End, Report, collect},
+        run::{End, Progress, Report, collect},
     },
     record::{Mode, Record},
 };
@@ -47,16 +56,30 @@ fn host(store: &SmallStore, nix: &Nix, good: Vec<PathBuf>) -> RealHost {
     let layout = Layout::new(&store.root);
     RealHost {
         good,
-        delete: DeletePaths {
+        delete: DeletePaths::new(
+            &layout,
+            nix.bin().join("nix-store"),
+            Duration::from_secs(60),
+            Stop::new(),
+        ),
+        boot_menu: BootMenu {
             layout: layout.clone(),
-            program: nix.bin().join("nix-store"),
-            deadline: Duration::from_secs(60),
+            switch: Switch {
+                way: Way::Chroot {
+                    program: PathBuf::from("/usr/sbin/chroot"),
+                    root: store.root.clone(),
+                },
+                deadline: Duration::from_secs(20),
+                log: None,
+            },
         },
         generations: RemoveGeneration {
             lock_deadline: Duration::from_secs(5),
         },
         ballast: Ballast::of(&layout, 16 << 20),
         begun: Instant::now(),
+        progress: Progress::default(),
+        watcher: Box::new(|_| {}),
         layout,
     }
 }

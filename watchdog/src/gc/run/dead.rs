@@ -1,0 +1,186 @@
+//! The first rung: dead paths, batch by batch, each followed by a look at what it brought.
+
+use std::{
+    collections::HashSet,
+    ffi::{OsStr, OsString},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::json;
+use snowguard_host::{FactError, Kind, STORE_DIR, store::Footprint};
+
+use super::{
+    Deleted, Plan, Run,
+    acts::{Ended, SEE_RECORDS},
+};
+use crate::{
+    gc::{facts::Scales, ladder::Group, policy::Space},
+    record::Step,
+};
+
+/// Entries to delete in the first call of Nix.
+pub(super) const BATCH: usize = 256;
+/// Entries at most in one call: their names must fit into one command line.
+const LARGEST: usize = 8192;
+/// A call that took less than this is followed by a larger one. Each has a price of its own: Nix
+/// reads all roots, and where files are hard-linked looks at every link once more at its end
+/// (`removeUnusedLinks`), before which their blocks are not free.
+const SHORT: Duration = Duration::from_secs(2);
+/// One that took longer is followed by a smaller one, so that progress shows.
+const LONG: Duration = Duration::from_secs(15);
+/// So many calls of Nix in a row may fail.
+const FAILURES: usize = 3;
+
+/// Scales on which nothing can be weighed that Nix did not give up: it is then neither chosen nor
+/// promised, and neither is what it keeps.
+pub(super) struct Unrefused<'a> {
+    pub(super) scales: &'a dyn Scales,
+    pub(super) refused: &'a HashSet<OsString>,
+}
+
+impl Scales for Unrefused<'_> {
+    fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
+        if self.refused.contains(name) {
+            let path = std::path::Path::new(STORE_DIR).join(name);
+            let cause = "Nix did not give it up a moment ago";
+            return Err(FactError::new(Kind::Busy, "delete", path, cause, ""));
+        }
+        self.scales.weigh(name)
+    }
+
+    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
+        self.scales.arrived(name)
+    }
+}
+
+impl Run<'_> {
+    /// Deletes the dead, batch by batch, until the target is reached.
+    pub(super) fn delete_dead(&mut self, plan: &Plan) -> Option<Ended> {
+        let before = self.host.file_system();
+        let mut free = before.as_ref().map_or(Space::NONE, Space::free);
+        // What weighs nothing brings nothing, and not every file system counts inodes.
+        let counts_inodes = before.is_ok_and(|file_system| file_system.files > 0);
+        let frees = plan.dead.frees;
+        let mut gained = frees.bytes == 0 && !(counts_inodes && frees.files > 0);
+        let mut failed = false;
+        let mut batch: Vec<&Group> = Vec::new();
+        let mut groups = plan.dead.groups.iter().peekable();
+        while let Some(group) = groups.next() {
+            batch.push(group);
+            let entries: Vec<OsString> = batch.iter().copied().flatten().cloned().collect();
+            if entries.len() < self.batch && groups.peek().is_some() {
+                continue;
+            }
+            if self.host.is_asked_to_stop() {
+                return Some(("stopped", "the end was asked for"));
+            }
+            if self.host.elapsed() >= self.policy.deadline {
+                return Some(("deadline", SEE_RECORDS));
+            }
+            let outcome = self.delete_with_room(&entries, &mut free);
+            let mut now = self.host.file_system().ok();
+            if now.is_some_and(|now| free.covers(Space::free(&now))) {
+                self.host.settle();
+                now = self.host.file_system().ok();
+            }
+            let free_now = now.as_ref().map_or(Space::NONE, Space::free);
+            gained |= !free.covers(free_now);
+            free = free_now;
+            self.tell_deleted(entries.len(), free, &outcome);
+            let need = now.map(|now| self.policy.need(&now));
+            self.tell_progress(need.unwrap_or(plan.need));
+            match outcome {
+                Ok(deleted) => {
+                    self.failures = 0;
+                    // What it keeps was to go after it: a plan from a new look leaves that out.
+                    if !deleted.refused.is_empty() {
+                        self.refused.extend(deleted.refused);
+                        return None;
+                    }
+                }
+                Err(_) => {
+                    failed = true;
+                    self.failures += 1;
+                    // Nix did not say what is in its way. That shows when the groups are given to
+                    // it one by one.
+                    self.batch = 1;
+                    if batch.len() == 1 {
+                        self.refused.extend(entries);
+                    }
+                    if self.failures >= FAILURES {
+                        return Some(("nix_refused", SEE_RECORDS));
+                    }
+                }
+            }
+            if need == Some(Space::NONE) {
+                return None;
+            }
+            batch.clear();
+        }
+        // Where deleting frees nothing, as under a snapshot, no generation is given up for it.
+        (!gained && !failed).then_some(("no_progress", "a round freed nothing"))
+    }
+
+    /// One call of Nix. If it fails on a disk that is hard full, a slice of the ballast may be
+    /// what it lacked; what that frees is no gain.
+    fn delete_with_room(
+        &mut self,
+        entries: &[OsString],
+        free: &mut Space,
+    ) -> Result<Deleted, FactError> {
+        loop {
+            let begun = self.host.elapsed();
+            let outcome = self.host.delete(entries);
+            match &outcome {
+                Ok(deleted) => {
+                    let gone = entries.len() - deleted.refused.len();
+                    self.progress.deleted_paths += gone as u64;
+                    let took = self.host.elapsed().saturating_sub(begun);
+                    if took < SHORT {
+                        self.batch = self.batch.saturating_mul(2).min(LARGEST);
+                    } else if took > LONG {
+                        self.batch = (self.batch / 2).max(1);
+                    }
+                }
+                Err(_) if self.host.is_asked_to_stop() => {}
+                Err(_) if self.is_hard_full() => {
+                    let given = self.drop_slice();
+                    if let Some(given) = given {
+                        *free = free.plus(given);
+                        continue;
+                    }
+                }
+                Err(_) => {}
+            }
+            return outcome;
+        }
+    }
+
+    fn tell_deleted(&mut self, entries: usize, free: Space, outcome: &Result<Deleted, FactError>) {
+        let facts = json!({"entries": entries, "free": free});
+        let (step, message) = match outcome {
+            Ok(deleted) if deleted.refused.is_empty() => {
+                let message = format!("deleted {entries} dead entries; {free} are free now");
+                (Step::Act, message)
+            }
+            Ok(deleted) => {
+                let gone = entries - deleted.refused.len();
+                let message = format!(
+                    "deleted {gone} dead entries, and left {} that came alive meanwhile, such as \
+                     {:?}; {free} are free now",
+                    deleted.refused.len(),
+                    deleted.refused[0]
+                );
+                (Step::Act, message)
+            }
+            Err(error) => (Step::Failed, error.to_string()),
+        };
+        self.record(step, "delete_paths", message, facts);
+        if let Ok(Deleted {
+            note: Some(note), ..
+        }) = outcome
+        {
+            self.record(Step::State, "no_daemon", note.clone(), json!(null));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A collection that goes on beside the ticks, in a thread of its own: probes, rules and the other
+//! remedy do not wait for Nix.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::{self, JoinHandle},
+};
+
+use snowguard_exporter::sample::{Family, count, flag};
+use tracing::{error, warn};
+
+use super::Counters;
+use crate::{
+    act::daemon::Stop,
+    gc::{
+        alone::Alone,
+        host::RealHost,
+        plan::Reason,
+        policy::Policy,
+        run::{self, End, Progress, Report},
+    },
+    journal::Journal,
+    keep::{Keep, KeepError},
+    record::{Mode, Record, Recorder, Step},
+};
+
+/// The journal, for the ticks and for the collection beside them.
+#[derive(Debug, Clone)]
+pub(super) struct SharedJournal(Arc<Mutex<Journal>>);
+
+impl SharedJournal {
+    pub(super) fn new(journal: Journal) -> Self {
+        Self(Arc::new(Mutex::new(journal)))
+    }
+
+    pub(super) fn flush(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .flush();
+    }
+}
+
+impl Recorder for SharedJournal {
+    fn record(&mut self, record: Record) {
+        let mut journal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        journal.record(record);
+    }
+}
+
+/// The incident of a collection that has begun and not ended, on disk.
+#[derive(Debug, Clone)]
+pub(super) struct Begun(Arc<Mutex<Keep>>);
+
+impl Begun {
+    pub(super) fn new(keep: Keep) -> Self {
+        Self(Arc::new(Mutex::new(keep)))
+    }
+
+    fn save(&self, incident: Option<&str>) -> Result<(), KeepError> {
+        let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        keep.save(&incident)
+    }
+
+    pub(super) fn clear(&self) -> Result<(), KeepError> {
+        self.save(None)
+    }
+}
+
+/// What a collection is begun with.
+pub(super) struct Begin {
+    /// The alert that asks for it; none if it goes on after it was cut short.
+    pub(super) alert: Option<String>,
+    pub(super) incident: String,
+    /// The refusal of this incident that was told last.
+    pub(super) told: Option<Reason>,
+    pub(super) policy: Policy,
+    pub(super) now_ms: i64,
+}
+
+/// How it ended.
+pub(super) struct Ended {
+    pub(super) alert: Option<String>,
+    pub(super) incident: String,
+    pub(super) report: Report,
+}
+
+enum News {
+    Told(Record),
+    Progress(Progress),
+}
+
+/// A collection that goes on.
+pub(super) struct Running {
+    begin: (Option<String>, String),
+    /// Ends it between two paths.
+    pub(super) stop: Stop,
+    news: mpsc::Receiver<News>,
+    thread: JoinHandle<Report>,
+    progress: Progress,
+    began_ms: i64,
+}
+
+impl Running {
+    pub(super) fn begin(
+        begin: Begin,
+        mut host: RealHost,
+        stop: Stop,
+        alone: Alone,
+        (begun, journal): (Begun, SharedJournal),
+    ) -> io::Result<Self> {
+        let (sender, news) = mpsc::channel();
+        let progress = sender.clone();
+        host.watcher = Box::new(move |now| {
+            // Nobody hears it once the watchdog ends.
+            let _ = progress.send(News::Progress(now));
+        });
+        let names = (begin.alert.clone(), begin.incident.clone());
+        let began_ms = begin.now_ms;
+        let asked = stop.clone();
+        let work = move || {
+            let _alone = alone;
+            let mut recorder = Teller {
+                told: begin.told,
+                has_begun: begin.alert.is_none(),
+                begun,
+                journal,
+                news: sender,
+            };
+            let collect = if begin.alert.is_none() {
+                run::resume
+            } else {
+                run::collect
+            };
+            let report = collect(&mut host, &begin.policy, &begin.incident, &mut recorder);
+            // One that was stopped is gone on with.
+            if recorder.has_begun
+                && !(asked.is_asked() && report.end == End::Short("stopped"))
+                && let Err(error) = recorder.begun.clear()
+            {
+                warn!(%error, "the collection would be gone on with after a restart");
+            }
+            report
+        };
+        let thread = thread::Builder::new().name("gc".to_owned()).spawn(work)?;
+        Ok(Self {
+            begin: names,
+            stop,
+            news,
+            thread,
+            progress: Progress::default(),
+            began_ms,
+        })
+    }
+
+    pub(super) fn incident(&self) -> &str {
+        &self.begin.1
+    }
+
+    /// Takes note of what it has said since.
+    pub(super) fn hear(&mut self, counters: &mut Counters) {
+        for news in self.news.try_iter() {
+            match news {
+                News::Told(record) => counters.note(&record),
+                News::Progress(progress) => self.progress = progress,
+            }
+        }
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for its end.
+    pub(super) fn end(mut self, counters: &mut Counters) -> Ended {
+        while !self.thread.is_finished() {
+            self.hear(counters);
+            thread::sleep(std::time::Duration::from_millis(20));
+        }
+        self.hear(counters);
+        let (alert, incident) = self.begin;
+        let report = self.thread.join().unwrap_or_else(|_| {
+            error!(incident, "the collection ended by a fault of its own");
+            Report {
+                end: End::Short("fault"),
+                promised: crate::gc::policy::Space::NONE,
+                freed: crate::gc::policy::Space::NONE,
+                detail: String::new(),
+            }
+        });
+        Ended {
+            alert,
+            incident,
+            report,
+        }
+    }
+}
+
+/// What is published about a collection that goes on, or that none does.
+pub(super) fn families(running: Option<&Running>) -> Vec<Family> {
+    let progress = running.map(|running| running.progress).unwrap_or_default();
+    let mut families = vec![Family::gauge(
+        "snowguard_gc_running",
+        "1 while a collection goes on",
+        flag(running.is_some()),
+    )];
+    if let Some(running) = running {
+        families.push(Family::gauge(
+            "snowguard_gc_started_timestamp_seconds",
+            "When the collection that goes on began, as seconds since 1970; absent without one",
+            std::time::Duration::from_millis(u64::try_from(running.began_ms).unwrap_or(0))
+                .as_secs_f64(),
+        ));
+    }
+    families.extend([
+        Family::gauge(
+            "snowguard_gc_progress_deleted_paths",
+            "Paths that the collection that goes on has deleted; 0 without one",
+            count(progress.deleted_paths),
+        ),
+        Family::gauge(
+            "snowguard_gc_progress_freed_bytes",
+            "Bytes that the collection that goes on has freed, by statvfs; 0 without one",
+            count(progress.freed.bytes),
+        ),
+        Family::gauge(
+            "snowguard_gc_progress_remaining_bytes",
+            "Bytes that the collection that goes on still has to free; 0 without one",
+            count(progress.remaining.bytes),
+        ),
+    ]);
+    families
+}
+
+/// Writes everything to the journal but a refusal for the reason that was told already, and keeps
+/// on disk that a collection has begun, before its first act.
+struct Teller {
+    told: Option<Reason>,
+    has_begun: bool,
+    begun: Begun,
+    journal: SharedJournal,
+    news: mpsc::Sender<News>,
+}
+
+impl Recorder for Teller {
+    fn record(&mut self, record: Record) {
+        if record.step == Step::Plan && record.mode == Mode::Act && !self.has_begun {
+            // Not kept, it is only not gone on with after a kill.
+            if let Err(error) = self.begun.save(Some(&record.incident)) {
+                warn!(%error, "a kill in mid-collection would end it");
+            }
+            self.has_begun = true;
+        }
+        let again = record.step == Step::Refused
+            && self
+                .told
+                .is_some_and(|reason| reason.name() == record.reason);
+        if !again {
+            self.journal.record(record.clone());
+            let _ = self.news.send(News::Told(record));
+        }
+    }
+}
