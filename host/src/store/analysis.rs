@@ -1,9 +1,17 @@
 //! The dead set: exactly what `nix-store --gc --print-dead` would list, without its lock, its
 //! side effects and its minute.
 
-use std::{ffi::OsString, os::unix::ffi::OsStrExt};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    panic::resume_unwind,
+    thread,
+};
 
-use super::{Graph, Keep, Keepers, PathId, PathSet, Roots, entries, liveness};
+use super::{
+    Graph, Keep, Keepers, PathId, PathSet, Roots, Snapshot, entries::Entries, liveness,
+    snapshot::Files,
+};
 use crate::{FactError, Kind, Layout, Locks, NixConf, Result, STORE_DIR};
 
 /// A store at one moment: its graph, its roots, and what is dead.
@@ -24,8 +32,10 @@ pub struct Analysis {
 }
 
 impl Analysis {
-    /// Reads database, roots and store directory, in this order: a path that is registered
-    /// meanwhile is not in the graph, so it cannot be taken for dead.
+    /// Reads database and store directory, and the roots after both: what became a root meanwhile
+    /// is seen, and a path that is registered meanwhile is not in the graph, so neither can be
+    /// taken for dead. What lies in the directory, is in no graph and held by no work in flight may
+    /// have been registered in between: it is looked up once more.
     ///
     /// A file that `nix.conf` includes and that could not be read may say what keeps what: it
     /// counts as a source of roots that could not be read.
@@ -34,7 +44,17 @@ impl Analysis {
             outputs: conf.keep_outputs,
             derivations: conf.keep_derivations,
         };
-        let graph = Graph::read(layout)?;
+        let files = Files::now(layout);
+        let (graph, entries) = thread::scope(|scope| {
+            // Listing a large directory takes the kernel about as long as reading the database.
+            let entries = scope.spawn(|| Entries::read(layout));
+            let graph = Graph::read(layout);
+            (
+                graph,
+                entries.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            )
+        });
+        let (graph, entries) = (graph?, entries?);
         let mut roots = Roots::read(layout, &graph)?;
         roots
             .unreadable
@@ -47,21 +67,23 @@ impl Analysis {
                     "it may set keep-outputs or keep-derivations; run as root",
                 )
             }));
-        let names = entries::names(layout)?;
         let locks = Locks::read(layout)?;
         let alive = liveness::mark(&graph, keep, roots.paths());
 
         let mut on_disk = PathSet::new(graph.len());
+        let mut unknown = Vec::new();
+        graph.find_each(entries.names(), |name, id| match id {
+            Some(id) => drop(on_disk.insert(id)),
+            None => unknown.push(name),
+        });
         let mut strays = Vec::new();
-        for name in names {
-            match name.to_str().and_then(|name| graph.find(name)) {
-                Some(id) => {
-                    on_disk.insert(id);
-                }
-                // Registered after the snapshot was taken: not known to be dead.
-                None if !is_protected(layout, &locks, &roots, &name)? => strays.push(name),
-                None => {}
+        for name in unknown {
+            if !is_protected(layout, &locks, &roots, name)? {
+                strays.push(name.to_owned());
             }
+        }
+        if !strays.is_empty() && (files.is_none() || Files::now(layout) != files) {
+            strays = not_valid(layout, &strays)?;
         }
         strays.sort();
         let mut dead = listed(&graph, keep, &alive, &on_disk);
@@ -108,6 +130,30 @@ impl Analysis {
     }
 }
 
+/// Those of the entries that are no valid path by now.
+fn not_valid(layout: &Layout, entries: &[OsString]) -> Result<Vec<OsString>> {
+    Snapshot::with(layout, |snapshot| {
+        let sql = |source| snapshot.error(&source);
+        let mut query = snapshot
+            .connection()
+            .prepare("SELECT 1 FROM ValidPaths WHERE path = ?1")
+            .map_err(sql)?;
+        let mut not_valid = Vec::new();
+        for name in entries {
+            // The name of a valid path is text.
+            let path = name.to_str().map(|name| format!("{STORE_DIR}/{name}"));
+            let is_valid = match path {
+                Some(path) => query.exists([path]).map_err(sql)?,
+                None => false,
+            };
+            if !is_valid {
+                not_valid.push(name.clone());
+            }
+        }
+        Ok(not_valid)
+    })
+}
+
 /// The dead paths that Nix lists. It starts from what lies in the directory and goes on to what
 /// keeps that (`collectGarbage`, readdir loop): a dead path whose files are gone is listed only
 /// if it keeps, directly or not, a dead one that is still there.
@@ -134,7 +180,7 @@ fn listed(graph: &Graph, keep: Keep, alive: &PathSet, on_disk: &PathSet) -> Vec<
 
 /// Work in flight protects entries that are not valid (yet): by the hash part of a temporary root
 /// (`gc.cc`, `tempRoots`), and a temporary directory by its lock (Nix >= 2.12).
-fn is_protected(layout: &Layout, locks: &Locks, roots: &Roots, name: &OsString) -> Result<bool> {
+fn is_protected(layout: &Layout, locks: &Locks, roots: &Roots, name: &OsStr) -> Result<bool> {
     let bytes = name.as_bytes();
     if let Some(hash) = bytes
         .get(..32)

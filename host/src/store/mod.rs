@@ -11,6 +11,7 @@ mod fixture;
 mod graph;
 mod liveness;
 mod names;
+mod pages;
 mod roots;
 mod snapshot;
 mod weigh;

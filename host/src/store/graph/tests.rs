@@ -1,6 +1,8 @@
 //! Promise 8: "What cannot be read is reported, not assumed."
 
 use super::*;
+
+mod pages;
 use crate::{
     Kind,
     store::fixture::{Store, name},
