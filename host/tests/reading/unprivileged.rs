@@ -7,11 +7,12 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use snowguard_host::{
     FactError, Kind, Layout, NixConf, Profiles,
-    store::{Analysis, Footprint, Graph, Roots},
+    store::{Analysis, Footprint, Graph, Roots, Snapshot},
 };
 
 use crate::fixture::{Store, name, row};
@@ -94,9 +95,9 @@ fn a_state_directory_that_may_not_be_searched_is_not_a_missing_one() {
 }
 
 #[test]
-fn a_log_with_content_whose_index_is_missing_is_denied_and_not_passed_over() {
+fn a_log_with_content_whose_index_is_missing_is_read_without_it_or_denied_but_not_passed_over() {
     nobody_looks(
-        "a_log_with_content_whose_index_is_missing_is_denied_and_not_passed_over",
+        "a_log_with_content_whose_index_is_missing_is_read_without_it_or_denied_but_not_passed_over",
         |store| {
             let (log, aside) = (
                 store.path("nix/var/nix/db/db.sqlite-wal"),
@@ -108,10 +109,16 @@ fn a_log_with_content_whose_index_is_missing_is_denied_and_not_passed_over() {
             // As after a crash: what the last connection would clean up is put back.
             fs::copy(&log, &aside).unwrap();
             drop(nix);
-            fs::rename(aside, log).unwrap();
+            fs::rename(aside, &log).unwrap();
+            // Files that were written this very moment are left to SQLite.
+            for file in [log, store.layout().database()] {
+                let file = fs::File::options().write(true).open(file).unwrap();
+                file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+            }
         },
         |layout| {
-            let error = Graph::read(layout).unwrap_err();
+            assert_eq!(Graph::read(layout).unwrap().len(), 1);
+            let error = Snapshot::with(layout, |_| Ok(())).unwrap_err();
             is_denied(&error, &layout.database(), "write-ahead log");
         },
     );
