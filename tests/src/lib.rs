@@ -4,8 +4,8 @@
 pub mod daemon;
 pub mod host;
 pub mod lab;
-pub mod nix_daemon;
 pub mod large_store;
+pub mod nix_daemon;
 pub mod programs;
 pub mod prometheus;
 pub mod random_store;
