@@ -66,8 +66,11 @@ in
     ruleFiles = lib.mkOption {
       type = lib.types.listOf lib.types.path;
       default = map (name: "${cfg.package}/share/snowguard/rules/${name}.rules.yaml") [
+        "nix-builds"
         "nix-store"
+        "nix-substituters"
         "nixos-deploy"
+        "snowguard"
       ];
       defaultText = lib.literalMD "the rule files of the package";
       description = ''

@@ -34,9 +34,11 @@
   LockPersonality = true;
   MemoryDenyWriteExecute = true;
   RemoveIPC = true;
+  # AF_UNIX: the daemon of Nix is asked whether it answers.
   RestrictAddressFamilies = [
     "AF_INET"
     "AF_INET6"
+    "AF_UNIX"
   ];
   RestrictNamespaces = true;
   RestrictRealtime = true;

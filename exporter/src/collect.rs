@@ -5,12 +5,19 @@
 mod context;
 mod error;
 mod names;
+mod options;
 mod registry;
 
+mod boot;
 mod build_users;
+mod daemon;
+mod database;
 mod filesystem;
+mod flake;
+mod gc;
 mod generations;
 mod memory;
+mod pressure;
 mod store;
 mod substituters;
 mod system;
@@ -19,6 +26,7 @@ mod watchdog;
 pub use context::Context;
 pub use error::CollectError;
 pub use names::{Name, Names};
+pub use options::Options;
 pub use registry::{Registry, Snapshot};
 
 pub(crate) use names::Switches;

@@ -12,7 +12,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
-    collect::Names,
+    collect::{Names, Options},
     weigh::{Share, Weighing},
 };
 
@@ -44,6 +44,8 @@ pub struct Settings {
     pub collectors: Names,
     /// How much of the time the dead may be weighed; not at all if `None`.
     pub weigh_share: Option<Share>,
+    /// What the collectors are told.
+    pub options: Options,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             listen: vec![listen::any_address(DEFAULT_PORT)],
             collectors: Names::all(),
             weigh_share: Some(Share::DEFAULT),
+            options: Options::default(),
         }
     }
 }
@@ -93,6 +96,8 @@ struct Fragment {
     _probes: Option<toml::Table>,
     #[serde(rename = "rules")]
     _rules: Option<toml::Table>,
+    #[serde(rename = "limits")]
+    _limits: Option<toml::Table>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -101,12 +106,21 @@ struct ExporterFragment {
     listen: Option<listen::Listen>,
     collectors: crate::collect::Switches,
     weigh_share: Option<crate::weigh::Written>,
+    flake_lock: Option<PathBuf>,
 }
 
 impl Settings {
     /// How a program that goes on weighs the dead.
     pub fn weighing(&self) -> Weighing {
         self.weigh_share.map_or(Weighing::Off, Weighing::Beside)
+    }
+
+    /// What the collectors of a program that goes on are told.
+    pub fn collecting(&self) -> Options {
+        Options {
+            weighing: self.weighing(),
+            ..self.options.clone()
+        }
     }
 
     /// Reads the settings from the file.
@@ -134,11 +148,23 @@ impl Settings {
         }
     }
 
-    fn parse(text: &str) -> Result<Self, String> {
+    /// Reads the settings from the text of a file.
+    ///
+    /// # Errors
+    /// What is wrong, with the line where there is one.
+    pub fn parse(text: &str) -> Result<Self, String> {
         // The parser's message holds the line, the text of it and the keys that may stand there.
         let fragment: Fragment =
             toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
         let defaults = Self::default();
+        let options = Options {
+            flake_lock: fragment
+                .exporter
+                .flake_lock
+                .unwrap_or(defaults.options.flake_lock),
+            ..Options::default()
+        };
+        options.check()?;
         Ok(Self {
             listen: fragment
                 .exporter
@@ -149,6 +175,7 @@ impl Settings {
                 .exporter
                 .weigh_share
                 .map_or(defaults.weigh_share, |written| written.0),
+            options,
         })
     }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use clap::Parser as _;
 use snowguard_exporter::{
-    collect::Registry,
+    collect::{Options, Registry},
     config::{ConfigError, Settings},
     http::BindError,
     logging,
@@ -80,7 +80,11 @@ fn once(arguments: &Arguments, settings: &Settings) -> Result<(), Failure> {
         Weighing::Beside(_) => Weighing::Within,
         other => other,
     };
-    let mut registry = Registry::weighing(arguments.layout(), &settings.collectors, weighing);
+    let options = Options {
+        weighing,
+        ..settings.options.clone()
+    };
+    let mut registry = Registry::with_options(arguments.layout(), &settings.collectors, &options);
     let snapshot = registry.collect(SystemTime::now());
     print(&Format::Classic.render(&snapshot.families))?;
     match snapshot.failed.len() {

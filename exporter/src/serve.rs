@@ -39,10 +39,10 @@ async fn until_signal(arguments: &Arguments, mut settings: Settings) -> Result<(
     }
     let names: Vec<_> = settings.collectors.iter().map(|c| c.as_str()).collect();
     info!(collectors = names.join(","), "collecting");
-    let server = Server::new(Registry::weighing(
+    let server = Server::new(Registry::with_options(
         layout,
         &settings.collectors,
-        settings.weighing(),
+        &settings.collecting(),
     ));
     let (stop, stopped) = watch::channel(false);
     let serving = server.serve(listeners, stopped);
@@ -77,12 +77,12 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
             "exporter.listen has changed; restart to listen there"
         );
     }
-    if new.collectors != settings.collectors || new.weigh_share != settings.weigh_share {
+    if new.collectors != settings.collectors || new.collecting() != settings.collecting() {
         // Their counters begin anew, which only a real change is worth.
-        server.replace(Registry::weighing(
+        server.replace(Registry::with_options(
             arguments.layout(),
             &new.collectors,
-            new.weighing(),
+            &new.collecting(),
         ));
     }
     info!(%path, "configuration read again");

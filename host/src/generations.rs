@@ -4,6 +4,7 @@
 //! waits for it without limit.
 
 mod boot;
+mod outlook;
 mod profiles;
 mod system;
 
@@ -15,6 +16,7 @@ use std::{
 };
 
 pub use boot::BootDefault;
+pub use outlook::Outlook;
 pub use profiles::Profiles;
 pub use system::{System, SystemLink};
 

@@ -4,9 +4,13 @@
 //! host, a chroot store and a fixture tree. A fact that cannot be read is an error with path,
 //! cause and cure, never a zero.
 
+mod boot_space;
 mod build_users;
 mod collectors;
+mod daemon;
 mod error;
+mod flake_lock;
+mod gc_lock;
 mod generations;
 mod layout;
 mod locks;
@@ -15,11 +19,15 @@ pub mod provenance;
 mod resolve;
 pub mod store;
 
+pub use boot_space::BootFileSystem;
 pub use build_users::{ActiveBuild, BuildUsers, Builds, Holder};
 pub use collectors::{Collector, Sign};
+pub use daemon::{DaemonCgroup, Greeting, Pressure, Resource};
 pub use error::{FactError, Kind, Result};
+pub use flake_lock::{FlakeInputs, flake_inputs};
+pub use gc_lock::gc_lock_holder;
 pub use generations::{
-    BootDefault, Generation, GenerationId, Profile, Profiles, System, SystemLink,
+    BootDefault, Generation, GenerationId, Outlook, Profile, Profiles, System, SystemLink,
 };
 pub use layout::{Layout, STORE_DIR};
 pub use locks::Locks;

@@ -14,7 +14,8 @@ use std::{
 };
 
 use crate::{FactError, Layout, Result};
-use mounts::{Device, Mounts};
+use mounts::Device;
+pub(crate) use mounts::Mounts;
 use table::Entry;
 
 const ATTEMPT: &str = "see who holds a lock";

@@ -42,14 +42,13 @@ mod labels;
 mod query;
 mod quote;
 mod rule;
+mod shipped;
 mod template;
 pub mod testing;
 mod window;
 
 #[cfg(test)]
 mod judge;
-#[cfg(test)]
-mod shipped;
 
 pub use alerts::{
     Alert, AlertMemory, AlertState, Engine, Outcome, RememberedAlert, Step, Transition,
@@ -58,6 +57,7 @@ pub use error::{LoadError, RuleError, RuleId};
 pub use labels::Labels;
 pub use query::{Query, QueryError, QueryTimes};
 pub use rule::{Remedy, RuleSet};
+pub use shipped::SHIPPED;
 pub use window::{AppendError, Window};
 
 /// A duration in milliseconds, the unit of every time here; the longest there is, if longer.

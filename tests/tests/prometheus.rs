@@ -4,6 +4,7 @@
 //! Promise 6: "Each decision, act or refusal, is in the journal and in a metric, with its reason."
 
 use std::{
+    collections::BTreeSet,
     fs,
     net::SocketAddr,
     path::Path,
@@ -11,6 +12,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use snowguard_exporter::state_file::{self, StateFile};
+use snowguard_host::Layout;
+use snowguard_rules::SHIPPED;
 use snowguard_tests::{
     daemon::Daemon, host::Host, lab, programs, prometheus::Prometheus, wait::until,
 };
@@ -203,7 +207,10 @@ fn every_kind_of_prometheus_scrapes_without_error_and_loads_the_rules() {
         let rules = prometheus.get("rules", &[]).unwrap();
         let groups = rules["groups"].as_array().unwrap();
         let of = |name: &str| groups.iter().find(|group| group["name"] == name).is_some();
-        assert!(of("nix-store") && of("nixos-deploy"), "{rules}");
+        for (file, _) in SHIPPED {
+            let group = file.strip_suffix(".rules.yaml").unwrap();
+            assert!(of(group), "{group}: {rules}");
+        }
         until("all rules are evaluated without error", || {
             let rules = prometheus.get("rules", &[]).unwrap();
             let mut all = rules["groups"].as_array().unwrap().iter();
@@ -214,10 +221,34 @@ fn every_kind_of_prometheus_scrapes_without_error_and_loads_the_rules() {
             healthy.then_some(())
         });
     }
-    let shipped = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules")).unwrap();
-    let shipped = shipped.filter(|entry| {
-        let name = entry.as_ref().unwrap().file_name();
-        name.to_string_lossy().ends_with(".rules.yaml")
-    });
-    assert_eq!(shipped.count(), 2);
+}
+
+/// What one host costs the Prometheus of a fleet of 10,000, in series: the page of a NixOS host as
+/// the exporter's own tests have it, what a real watchdog adds, what the shipped rules record of a
+/// host, and what Prometheus itself says of each scrape.
+#[test]
+fn a_host_costs_fewer_than_250_series() {
+    let (host, _exporter, _watchdog, _address) = host();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../exporter/tests/program/golden");
+    let page = fs::read_to_string(path.join("page.prom")).unwrap();
+    let published: BTreeSet<&str> = page
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').unwrap().0)
+        .collect();
+    let state = Layout::new(host.root()).inside(state_file::PATH);
+    let families = StateFile::read(&state).unwrap().families;
+    let of_watchdog = families
+        .iter()
+        .filter(|family| family.name.starts_with("snowguard_"))
+        .map(|family| family.samples.len())
+        .sum::<usize>();
+    let recorded = SHIPPED.map(|(_, rules)| rules.matches("- record: ").count());
+    // up, scrape_duration_seconds, scrape_samples_scraped, scrape_samples_post_metric_relabeling
+    // and scrape_series_added.
+    let of_scrape = 5;
+    let parts = (published.len(), of_watchdog, recorded.iter().sum::<usize>());
+    println!("(page, watchdog, recorded) = {parts:?}");
+    assert!(parts.0 > 60 && parts.1 > 80 && parts.2 > 3, "{parts:?}");
+    assert!(parts.0 + parts.1 + parts.2 + of_scrape < 250, "{parts:?}");
 }

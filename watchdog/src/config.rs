@@ -12,12 +12,12 @@ use std::{
 
 use serde::Deserialize;
 use snowguard_exporter::{
+    collect::Options,
     config::{DEFAULT_PATH, Source},
     units::{Amount, ByteSize, TimeSpan},
-    weigh::{Share, Weighing},
 };
 
-use crate::{gc, journal::Rotation, probe::ProbeConfig, record::Mode, rollback};
+use crate::{gc, journal::Rotation, limits::Limits, probe::ProbeConfig, record::Mode, rollback};
 
 /// Everything that the watchdog is told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,14 +32,16 @@ pub struct Settings {
     pub journal: Rotation,
     /// Rule files or directories of them; the shipped ones if empty.
     pub rules: Vec<PathBuf>,
+    /// What the collectors are told: the exporter's section, which both programs heed.
+    pub collect: Options,
+    /// What the shipped rules compare samples with.
+    pub limits: Limits,
     /// Limits of the gc remedy.
     pub gc: gc::policy::Policy,
     /// Limits of the rollback remedy.
     pub rollback: rollback::policy::Policy,
     /// Probes by name.
     pub probes: BTreeMap<String, ProbeConfig>,
-    /// How the dead are weighed beside the ticks; from the exporter's section.
-    pub weighing: Weighing,
 }
 
 /// Why there are no settings: the file, what is wrong in it, what would be right.
@@ -81,6 +83,7 @@ struct Fragment {
     _exporter: Option<toml::Table>,
     watchdog: WatchdogFragment,
     rules: RulesFragment,
+    limits: Limits,
     gc: GcFragment,
     rollback: RollbackFragment,
     probes: BTreeMap<String, ProbeConfig>,
@@ -145,10 +148,11 @@ impl Default for Settings {
             nix_bin: None,
             journal: Rotation::default(),
             rules: Vec::new(),
+            collect: snowguard_exporter::config::Settings::default().collecting(),
+            limits: Limits::default(),
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
             probes: BTreeMap::new(),
-            weighing: Weighing::Beside(Share::DEFAULT),
         }
     }
 }
@@ -160,21 +164,16 @@ impl Settings {
     /// [`ConfigError`] if the file cannot be read (a missing default file is not an error) or has
     /// anything in it that it may not have.
     pub fn load(source: &Source) -> Result<Self, ConfigError> {
-        let weighing = snowguard_exporter::config::Settings::load(source)?.weighing();
+        snowguard_exporter::config::Settings::load(source)?;
         let (path, must_exist) = match source {
             Source::Default => (Path::new(DEFAULT_PATH), false),
             Source::Named(path) => (path.as_path(), true),
         };
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text)
-                .map(|settings| Self {
-                    weighing,
-                    ..settings
-                })
-                .map_err(|cause| ConfigError::Invalid {
-                    path: path.to_owned(),
-                    cause,
-                }),
+            Ok(text) => Self::parse(&text).map_err(|cause| ConfigError::Invalid {
+                path: path.to_owned(),
+                cause,
+            }),
             Err(error) if error.kind() == io::ErrorKind::NotFound && !must_exist => {
                 Ok(Self::default())
             }
@@ -206,6 +205,8 @@ impl Settings {
                     .unwrap_or(default.journal.older_files),
             },
             rules: fragment.rules.files,
+            collect: snowguard_exporter::config::Settings::parse(text)?.collecting(),
+            limits: fragment.limits,
             gc: fragment.gc.policy(default.gc)?,
             rollback: rollback::policy::Policy {
                 mode: fragment.rollback.mode.unwrap_or_default(),
@@ -218,13 +219,13 @@ impl Settings {
                 ..default.rollback
             },
             probes: fragment.probes,
-            weighing: default.weighing,
         };
         settings.check()?;
         Ok(settings)
     }
 
     fn check(&self) -> Result<(), String> {
+        self.limits.check()?;
         if self.interval < Duration::from_secs(1) || self.interval > Duration::from_secs(120) {
             return Err(
                 "`watchdog.interval` must be from 1s to 2m: alerts need a sample at least \

@@ -6,6 +6,7 @@ pub mod config;
 pub mod gc;
 pub mod journal;
 pub mod keep;
+pub mod limits;
 pub mod probe;
 pub mod record;
 pub mod rollback;

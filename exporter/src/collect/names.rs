@@ -17,6 +17,18 @@ pub enum Name {
     BuildUsers,
     /// Where new paths came from.
     Substituters,
+    /// Size of the store's database.
+    Database,
+    /// The lock of the garbage collector.
+    Gc,
+    /// Whether the daemon of Nix answers.
+    Daemon,
+    /// What builds wait for: pressure on the daemon's control group.
+    Pressure,
+    /// Room on the boot loader's file system.
+    Boot,
+    /// How old the inputs of the system's flake are.
+    Flake,
     /// Memory of the machine.
     Memory,
     /// What the watchdog published.
@@ -26,13 +38,19 @@ pub enum Name {
 impl Name {
     /// Every collector, in the order in which they run. The watchdog's is the last: of two
     /// families of one name the exporter's own is kept.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 14] = [
         Self::Filesystem,
         Self::Store,
         Self::Generations,
         Self::System,
         Self::BuildUsers,
         Self::Substituters,
+        Self::Database,
+        Self::Gc,
+        Self::Daemon,
+        Self::Pressure,
+        Self::Boot,
+        Self::Flake,
         Self::Memory,
         Self::Watchdog,
     ];
@@ -46,6 +64,12 @@ impl Name {
             Self::System => "system",
             Self::BuildUsers => "build_users",
             Self::Substituters => "substituters",
+            Self::Database => "database",
+            Self::Gc => "gc",
+            Self::Daemon => "daemon",
+            Self::Pressure => "pressure",
+            Self::Boot => "boot",
+            Self::Flake => "flake",
             Self::Memory => "memory",
             Self::Watchdog => "watchdog",
         }
@@ -100,6 +124,12 @@ pub(crate) struct Switches {
     system: Option<bool>,
     build_users: Option<bool>,
     substituters: Option<bool>,
+    database: Option<bool>,
+    gc: Option<bool>,
+    daemon: Option<bool>,
+    pressure: Option<bool>,
+    boot: Option<bool>,
+    flake: Option<bool>,
     memory: Option<bool>,
     watchdog: Option<bool>,
 }
@@ -115,6 +145,12 @@ impl Switches {
                 Name::System => self.system,
                 Name::BuildUsers => self.build_users,
                 Name::Substituters => self.substituters,
+                Name::Database => self.database,
+                Name::Gc => self.gc,
+                Name::Daemon => self.daemon,
+                Name::Pressure => self.pressure,
+                Name::Boot => self.boot,
+                Name::Flake => self.flake,
                 Name::Memory => self.memory,
                 Name::Watchdog => self.watchdog,
             };

@@ -12,8 +12,8 @@ use snowguard_host::Layout;
 use tracing::{debug, info, warn};
 
 use super::{
-    CollectError, Collector, Context, Name, Names, build_users, filesystem, generations, memory,
-    store, substituters, system, watchdog,
+    CollectError, Collector, Context, Name, Names, Options, boot, build_users, daemon, database,
+    filesystem, flake, gc, generations, memory, pressure, store, substituters, system, watchdog,
 };
 use crate::{
     sample::{Family, Kind, flag},
@@ -64,11 +64,20 @@ impl std::fmt::Debug for Registry {
 impl Registry {
     /// A registry of these collectors, for this host. What the dead weigh is not found out.
     pub fn new(layout: Layout, names: &Names) -> Self {
-        Self::weighing(layout, names, Weighing::Off)
+        Self::with_options(layout, names, &Options::default())
     }
 
     /// The same, and the dead are weighed in this way.
     pub fn weighing(layout: Layout, names: &Names, weighing: Weighing) -> Self {
+        let options = Options {
+            weighing,
+            ..Options::default()
+        };
+        Self::with_options(layout, names, &options)
+    }
+
+    /// The same with these settings of collectors.
+    pub fn with_options(layout: Layout, names: &Names, options: &Options) -> Self {
         let mut registry = Self {
             layout,
             collectors: Vec::new(),
@@ -76,11 +85,20 @@ impl Registry {
         for name in names.iter() {
             let collector: Box<dyn Collector> = match name {
                 Name::Filesystem => Box::new(filesystem::Filesystem),
-                Name::Store => Box::new(store::Store::new(weighing, names.has(Name::Watchdog))),
+                Name::Store => {
+                    let heeds_watchdog = names.has(Name::Watchdog);
+                    Box::new(store::Store::new(options.weighing, heeds_watchdog))
+                }
                 Name::Generations => Box::new(generations::Generations),
                 Name::System => Box::new(system::System),
                 Name::BuildUsers => Box::new(build_users::BuildUsers),
                 Name::Substituters => Box::new(substituters::Substituters::default()),
+                Name::Database => Box::new(database::Database),
+                Name::Gc => Box::new(gc::Gc::default()),
+                Name::Daemon => Box::new(daemon::Daemon::default()),
+                Name::Pressure => Box::new(pressure::DaemonPressure),
+                Name::Boot => Box::new(boot::Boot),
+                Name::Flake => Box::new(flake::Flake::new(options)),
                 Name::Memory => Box::new(memory::Memory),
                 Name::Watchdog => Box::new(watchdog::Watchdog),
             };

@@ -1,7 +1,7 @@
 //! The NixOS system: current (by its profile), running and booted generation differ after a test,
 //! a failed switch, or before a reboot.
 
-use snowguard_host::{FactError, Layout, Profiles};
+use snowguard_host::{FactError, Layout, Outlook, Profiles};
 
 use super::{CollectError, Collector, Context, Name};
 use crate::sample::{Family, count, flag, seconds};
@@ -23,6 +23,9 @@ impl Collector for System {
             "nixos_running_is_current",
             "nixos_generation_activated_timestamp_seconds",
             "nixos_reboot_required",
+            "nixos_reboot_required_since_timestamp_seconds",
+            "nixos_rollback_targets",
+            "nixos_generations_dangling",
         ]
     }
 
@@ -81,8 +84,35 @@ impl Collector for System {
                 flag(required),
             ));
         }
+        if let Some(outlook) = Outlook::read(cx.layout(), profiles, &system)? {
+            families.extend(ahead_and_behind(&outlook));
+        }
         Ok(families)
     }
+}
+
+fn ahead_and_behind(outlook: &Outlook) -> Vec<Family> {
+    let size = |n: usize| count(u64::try_from(n).unwrap_or(u64::MAX));
+    let mut families = vec![
+        Family::gauge(
+            "nixos_rollback_targets",
+            "System generations older than the current one, of another system, whose system is in the store",
+            size(outlook.rollback_targets),
+        ),
+        Family::gauge(
+            "nixos_generations_dangling",
+            "System generations whose system is not in the store",
+            size(outlook.dangling),
+        ),
+    ];
+    if let Some(since) = outlook.reboot_required_since {
+        families.push(Family::gauge(
+            "nixos_reboot_required_since_timestamp_seconds",
+            "When the first of the newest system generations was made that have another kernel, initial ramdisk or kernel modules than what was booted, as seconds since 1970; absent if no reboot is required",
+            seconds(since),
+        ));
+    }
+    families
 }
 
 /// Why the system profile or its current generation could not be read. They are not where they

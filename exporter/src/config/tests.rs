@@ -60,6 +60,20 @@ fn the_share_of_the_time_for_weighing_is_whole_per_cent_and_none_is_off() {
 }
 
 #[test]
+fn the_lock_file_of_the_flake_is_named_as_the_host_names_it() {
+    let settings = Settings::parse("[exporter]\nflake_lock = '/srv/flake.lock'").unwrap();
+    assert_eq!(
+        settings.options.flake_lock,
+        std::path::Path::new("/srv/flake.lock")
+    );
+    let said = refusal("[exporter]\nflake_lock = 'flake.lock'\n");
+    assert!(
+        said.contains("`exporter.flake_lock` must be an absolute path"),
+        "{said}"
+    );
+}
+
+#[test]
 fn an_unknown_key_is_an_error_with_its_line_and_the_known_ones() {
     let top = refusal("\n[exporters]\n");
     assert!(top.contains("line 2"), "{top}");

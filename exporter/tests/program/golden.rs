@@ -8,10 +8,13 @@ use crate::{
 };
 
 /// Values that depend on the machine or the moment.
-const VOLATILE: [&str; 8] = [
+const VOLATILE: [&str; 11] = [
     "nix_store_filesystem_",
     "nix_store_reclaimable_bytes",
     "nix_store_reclaimable_timestamp_",
+    "nix_store_database_",
+    "nixos_boot_filesystem_",
+    "nixos_reboot_required_since_",
     "nix_host_memory_",
     "nix_profile_current_generation_created_",
     "nix_profile_oldest_generation_created_",

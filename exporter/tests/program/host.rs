@@ -49,6 +49,7 @@ impl Host {
         host.store();
         host.profiles();
         host.build_users();
+        host.surroundings();
         host
     }
 
@@ -118,6 +119,26 @@ impl Host {
             )
             .unwrap();
         }
+    }
+
+    /// Room for kernels, the flake that the system is made of, and the daemon's control group.
+    fn surroundings(&self) {
+        let root = self.root();
+        fs::create_dir(root.join("boot")).unwrap();
+        write(
+            &root.join("etc/nixos/flake.lock"),
+            r#"{"version": 7, "root": "root", "nodes": {
+                "root": {"inputs": {"nixpkgs": "nixpkgs"}},
+                "nixpkgs": {"locked": {"lastModified": 1700000000}}}}"#,
+        );
+        let group = root.join("sys/fs/cgroup/system.slice/nix-daemon.service");
+        for (resource, total) in [("cpu", 4_000_000), ("io", 3_000_000), ("memory", 2_500_000)] {
+            let line = |kind| format!("{kind} avg10=0.00 avg60=0.00 avg300=0.00 total={total}\n");
+            let text = [line("some"), line("full")].concat();
+            write(&group.join(format!("{resource}.pressure")), &text);
+        }
+        write(&group.join("memory.current"), "1048576\n");
+        write(&group.join("memory.max"), "8388608\n");
     }
 
     fn build_users(&self) {

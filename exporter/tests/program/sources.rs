@@ -35,9 +35,9 @@ fn is_metric(text: &str) -> bool {
         .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// Every metric of the collectors stands in their sources as a literal.
-fn emitted() -> BTreeSet<String> {
-    sources(&workspace().join("exporter/src/collect"))
+/// Every metric of a program stands in its sources as a literal.
+fn literals(dir: &str) -> BTreeSet<String> {
+    sources(&workspace().join(dir))
         .iter()
         .flat_map(|(_, text)| {
             text.split('"')
@@ -52,29 +52,44 @@ fn emitted() -> BTreeSet<String> {
         .collect()
 }
 
-/// The metrics of the exporter's own tables: "| `name` | …" up to the chapter of the watchdog.
-fn documented() -> BTreeSet<String> {
+/// The metrics of the tables, "| `name` | …": the exporter's own, and those of the watchdog.
+fn documented() -> (BTreeSet<String>, BTreeSet<String>) {
     let text = fs::read_to_string(workspace().join("docs/metrics.md")).unwrap();
-    text.split("\n## From the watchdog")
-        .next()
-        .unwrap()
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .map(str::to_owned)
-        .collect()
+    let (exporter, watchdog) = text.split_once("\n## From the watchdog").unwrap();
+    let rows = |chapters: &str| {
+        let names = chapters
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        names.map(str::to_owned).collect()
+    };
+    (rows(exporter), rows(watchdog))
 }
 
-#[test]
-fn every_metric_is_documented_and_every_documented_metric_exists() {
-    let (emitted, documented) = (emitted(), documented());
-    assert!(emitted.len() > 25, "{emitted:?}");
-    let undocumented: Vec<_> = emitted.difference(&documented).collect();
-    let unknown: Vec<_> = documented.difference(&emitted).collect();
+fn same(emitted: &BTreeSet<String>, documented: &BTreeSet<String>) {
+    let undocumented: Vec<_> = emitted.difference(documented).collect();
+    let unknown: Vec<_> = documented.difference(emitted).collect();
     assert!(
         undocumented.is_empty(),
         "not in docs/metrics.md: {undocumented:?}"
     );
     assert!(unknown.is_empty(), "in docs/metrics.md only: {unknown:?}");
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let emitted = literals("exporter/src/collect");
+    assert!(emitted.len() > 25, "{emitted:?}");
+    same(&emitted, &documented().0);
+}
+
+#[test]
+fn what_comes_from_the_watchdog_is_documented_and_what_is_documented_comes_from_it() {
+    let mut emitted = literals("watchdog/src");
+    // Its own name for what the exporter publishes of it, and for the rules that it evaluates.
+    let (exporter, watchdog) = documented();
+    emitted.retain(|name| name.starts_with("snowguard_") && !exporter.contains(name));
+    assert!(emitted.len() > 25, "{emitted:?}");
+    same(&emitted, &watchdog);
 }
 
 /// The exporter listens on the network, so it never starts a program.

@@ -97,7 +97,11 @@ fn modified(link: &Path) -> Result<Option<SystemTime>> {
 
 /// As NixOS's `system.autoUpgrade` decides (`nixos/modules/tasks/auto-upgrade.nix`): by the
 /// targets of these three links.
-fn reboot_required(layout: &Layout, booted: &Path, current: &Path) -> Result<Option<bool>> {
+pub(super) fn reboot_required(
+    layout: &Layout,
+    booted: &Path,
+    current: &Path,
+) -> Result<Option<bool>> {
     let mut required = false;
     let mut compared = false;
     for part in ["initrd", "kernel", "kernel-modules"] {

@@ -35,13 +35,14 @@ impl Device {
 struct Mount {
     device: Device,
     point: PathBuf,
+    kind: String,
 }
 
 #[derive(Debug)]
-pub(super) struct Mounts(Vec<Mount>);
+pub(crate) struct Mounts(Vec<Mount>);
 
 impl Mounts {
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path)
             .map_err(|e| FactError::io(ATTEMPT, path, &e, "mount the process file system"))?;
         let mut mounts = Vec::new();
@@ -53,6 +54,14 @@ impl Mounts {
             mounts.push(mount);
         }
         Ok(Self(mounts))
+    }
+
+    /// The type of the file system that is mounted exactly here, if one is; of several the one
+    /// that was mounted last, which covers the others.
+    pub(crate) fn kind_at(&self, point: &Path) -> Option<&str> {
+        let mut here = self.0.iter().rev();
+        here.find(|mount| mount.point == point)
+            .map(|mount| mount.kind.as_str())
     }
 
     /// The device of the file system that `file` is on, `own` being what `stat` says of it.
@@ -83,12 +92,15 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let mut words = line.split(|byte| *byte == b' ').skip(2);
     let (major, minor) = std::str::from_utf8(words.next()?).ok()?.split_once(':')?;
     let point = words.nth(1)?;
+    // Optional fields of any number end with a lone hyphen.
+    let kind = words.skip_while(|word| *word != b"-").nth(1)?;
     Some(Mount {
         device: Device {
             major: major.parse().ok()?,
             minor: minor.parse().ok()?,
         },
         point: PathBuf::from(OsString::from_vec(unescape(point))),
+        kind: String::from_utf8_lossy(kind).into_owned(),
     })
 }
 
@@ -121,5 +133,6 @@ mod tests {
     fn blanks_and_backslashes_in_a_mount_point_are_read_back() {
         let mount = parse(b"2 1 0:41 / /a\\040b\\134c rw - btrfs x rw").unwrap();
         assert_eq!(mount.point, Path::new("/a b\\c"));
+        assert_eq!(mount.kind, "btrfs");
     }
 }

@@ -13,6 +13,7 @@ mod liveness;
 mod names;
 mod pages;
 mod roots;
+mod size;
 mod snapshot;
 mod weigh;
 
@@ -23,5 +24,6 @@ pub use filesystem::FileSystem;
 pub use graph::{Graph, PathId, RowId};
 pub use liveness::{Keep, Keepers, extend, mark};
 pub use roots::{Root, RootKind, Roots};
+pub use size::DatabaseSize;
 pub use snapshot::Snapshot;
 pub use weigh::{Moment, Pace, Reclaimable, Weights, reclaimable};

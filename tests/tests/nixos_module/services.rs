@@ -92,7 +92,10 @@ fn the_exporter_has_no_privilege() {
         ("AmbientCapabilities", json!("")),
         ("NoNewPrivileges", json!(true)),
         ("ProtectSystem", json!("strict")),
-        ("RestrictAddressFamilies", json!(["AF_INET", "AF_INET6"])),
+        (
+            "RestrictAddressFamilies",
+            json!(["AF_INET", "AF_INET6", "AF_UNIX"]),
+        ),
     ] {
         assert_eq!(exporter.get(key), Some(&value), "{key}");
     }

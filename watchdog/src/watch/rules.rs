@@ -1,21 +1,9 @@
 //! The rules in force: the operator's files, or those that ship with the program.
 
 use snowguard_host::Layout;
-use snowguard_rules::{LoadError, RuleSet};
+use snowguard_rules::{LoadError, RuleSet, SHIPPED};
 
 use crate::config::Settings;
-
-/// The shipped rules, the very files that Prometheus is given.
-const SHIPPED: [(&str, &str); 2] = [
-    (
-        "nix-store.rules.yaml",
-        include_str!("../../../rules/nix-store.rules.yaml"),
-    ),
-    (
-        "nixos-deploy.rules.yaml",
-        include_str!("../../../rules/nixos-deploy.rules.yaml"),
-    ),
-];
 
 /// Loads the rules that the settings name.
 ///

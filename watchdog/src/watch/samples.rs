@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use snowguard_exporter::sample::{Family, Kind, count, flag};
 use snowguard_host::store::FileSystem;
-use snowguard_rules::{Alert, AlertState, Labels};
+use snowguard_rules::{Alert, AlertState, Labels, Outcome, RuleError};
 
 use crate::{gc::policy::Policy, record::Remedy};
 
@@ -87,18 +87,48 @@ pub(super) fn alerts<'a>(names: impl Iterator<Item = &'a str>, alerts: &[Alert])
     family
 }
 
+/// How many rules had no answer at the last evaluation, and for which kind of reason. While there
+/// was no evaluation at all, because the samples could not be used, every rule is without one.
+pub(super) fn blind(rules: usize, outcomes: &[Outcome]) -> Family {
+    let reason = |error: &RuleError| match error {
+        // What every watchdog sees after a start, for as long as the rule looks back.
+        RuleError::WindowTooShort { .. } => "window",
+        RuleError::Unseen { .. } => "unseen",
+        RuleError::Evaluation(_)
+        | RuleError::SameLabels { .. }
+        | RuleError::Limit { .. }
+        | RuleError::Record(_) => "error",
+    };
+    let mut counts = BTreeMap::from([("error", 0), ("unseen", 0), ("window", 0)]);
+    for error in outcomes.iter().filter_map(|o| o.result.as_ref().err()) {
+        *counts.entry(reason(error)).or_default() += 1;
+    }
+    let missing = rules.saturating_sub(outcomes.len());
+    *counts.entry("error").or_default() += u64::try_from(missing).unwrap_or(u64::MAX);
+    let family = Family::of(
+        Kind::Gauge,
+        "snowguard_rules_blind",
+        "Rules that could not be evaluated at the last look, so that their alerts stay as they were: a collector fails (unseen), too few samples yet (window), or the evaluation itself (error)",
+    );
+    counts.into_iter().fold(family, |family, (reason, number)| {
+        family.with(vec![("reason", reason.to_owned())], count(number))
+    })
+}
+
 /// The facts that the exporter, which is not root, sees less of: what other users' processes
 /// keep, whose builds run, and root's cache of lookups.
 pub(super) fn only_root_sees(families: &[Family]) -> Vec<Family> {
-    const PREFIXES: [&str; 8] = [
+    const PREFIXES: [&str; 9] = [
         "nix_store_dead_",
         "nix_store_reclaimable_",
-        "nix_gc_roots_",
+        "nix_gc_roots",
         "nix_store_paths_added_",
         "nix_store_nar_bytes_added_",
         "nix_substitut",
         "nix_builds_",
         "nix_build_oldest_",
+        // Below /boot only root may look on some hosts.
+        "nixos_boot_",
     ];
     let is_one = |family: &&Family| {
         PREFIXES

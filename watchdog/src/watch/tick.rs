@@ -35,6 +35,10 @@ pub(super) struct Watch {
     registry: Registry,
     window: Window,
     engine: Engine,
+    /// How many rules there are.
+    rules: usize,
+    /// How many of them had no answer at the last evaluation.
+    blind: Option<Family>,
     /// Names of all alerting rules.
     alert_names: Vec<String>,
     prober: Prober,
@@ -61,11 +65,13 @@ impl Watch {
             other => other?,
         };
         let remedies = Remedies::begin(&layout, &settings)?;
-        let alert_names = names(&rules);
+        let (count, alert_names) = (rules.len(), names(&rules));
         let mut watch = Self {
-            registry: Registry::weighing(layout.clone(), &Names::of_the_host(), settings.weighing),
+            registry: registry(&layout, &settings),
             window: Window::new(rules.needed_window()),
             engine: Engine::new(rules),
+            rules: count,
+            blind: None,
             alert_names,
             prober: Prober::new(settings.probes.clone()),
             remedies,
@@ -103,11 +109,15 @@ impl Watch {
         let rules = load_rules(&self.layout, &settings)?;
         self.remedies.reload(&settings)?;
         self.alert_names = names(&rules);
+        self.rules = rules.len();
         let memory = self.engine.memory();
         // The samples so far stay; what the new rules need beyond them is collected from now on.
         self.window.retain_for(rules.needed_window());
         self.engine = Engine::new(rules);
         self.engine.restore(memory, clock::now_ms());
+        if settings.collect != self.settings.collect {
+            self.registry = registry(&self.layout, &settings);
+        }
         if settings.probes != self.settings.probes {
             self.prober = Prober::new(settings.probes.clone());
         }
@@ -132,6 +142,7 @@ impl Watch {
         ));
         let outcomes = self.evaluate(&families, now_ms, &snapshot.unseen);
         self.log(&outcomes);
+        self.blind = Some(samples::blind(self.rules, &outcomes));
         // An alert whose rule could not be evaluated now is as it was, and heals nothing.
         let firing: Vec<Alert> = outcomes
             .into_iter()
@@ -259,6 +270,8 @@ impl Watch {
             &self.engine.alerts(),
         ));
         families.extend(self.remedies.families());
+        families.extend(self.settings.limits.families(file_system));
+        families.extend(self.blind.clone());
         families
     }
 
@@ -284,6 +297,10 @@ impl Watch {
         }
         self.state_file_failing = outcome.is_err();
     }
+}
+
+fn registry(layout: &Layout, settings: &Settings) -> Registry {
+    Registry::with_options(layout.clone(), &Names::of_the_host(), &settings.collect)
 }
 
 fn names(rules: &RuleSet) -> Vec<String> {
