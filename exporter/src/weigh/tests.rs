@@ -80,7 +80,7 @@ fn beside() -> Weighing {
 
 /// Looks at this moment until the answer is this one. Each look finds an answer or begins one.
 fn until(store: &Store, weigher: &mut Weigher, at: u64, wanted: (u64, u64)) {
-    for _ in 0..2000 {
+    for _ in 0..12_000 {
         if store.look(weigher, at) == Some(wanted) {
             return;
         }
@@ -112,7 +112,7 @@ fn the_answer_that_comes_is_about_the_moment_at_which_it_was_asked_for() {
     assert_eq!(store.look(&mut weigher, 10), None);
     // The thread has finished when it answers, and this second path was not in its question.
     store.add('b', 4);
-    let first = (0..2000).find_map(|_| {
+    let first = (0..12_000).find_map(|_| {
         thread::sleep(Duration::from_millis(5));
         store.look(&mut weigher, 20)
     });

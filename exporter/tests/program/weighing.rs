@@ -82,7 +82,7 @@ fn the_server_answers_without_the_figure_and_then_with_it() {
         None,
         "not zero"
     );
-    let page = (0..1000).find_map(|_| {
+    let page = (0..6000).find_map(|_| {
         thread::sleep(Duration::from_millis(10));
         let page = page();
         value(&page, "nix_store_reclaimable_files").map(|files| (files, page))
