@@ -19,6 +19,7 @@ mod generations;
 mod memory;
 mod pressure;
 mod store;
+mod substituter_probes;
 mod substituters;
 mod system;
 mod watchdog;

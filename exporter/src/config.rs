@@ -7,12 +7,14 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use serde::Deserialize;
 
 use crate::{
     collect::{Names, Options},
+    units::TimeSpan,
     weigh::{Share, Weighing},
 };
 
@@ -46,6 +48,8 @@ pub struct Settings {
     pub weigh_share: Option<Share>,
     /// What the collectors are told.
     pub options: Options,
+    /// From one question to the substituters to the next, in a program that goes on.
+    pub substituter_probe_interval: Duration,
 }
 
 impl Default for Settings {
@@ -55,6 +59,7 @@ impl Default for Settings {
             collectors: Names::all(),
             weigh_share: Some(Share::DEFAULT),
             options: Options::default(),
+            substituter_probe_interval: Duration::from_secs(300),
         }
     }
 }
@@ -107,6 +112,7 @@ struct ExporterFragment {
     collectors: crate::collect::Switches,
     weigh_share: Option<crate::weigh::Written>,
     flake_lock: Option<PathBuf>,
+    substituter_probe_interval: Option<TimeSpan>,
 }
 
 impl Settings {
@@ -119,6 +125,7 @@ impl Settings {
     pub fn collecting(&self) -> Options {
         Options {
             weighing: self.weighing(),
+            substituter_probe_interval: Some(self.substituter_probe_interval),
             ..self.options.clone()
         }
     }
@@ -165,6 +172,18 @@ impl Settings {
             ..Options::default()
         };
         options.check()?;
+        let substituter_probe_interval = fragment
+            .exporter
+            .substituter_probe_interval
+            .map_or(defaults.substituter_probe_interval, |span| span.0);
+        if substituter_probe_interval < Duration::from_secs(10) {
+            return Err(
+                "`exporter.substituter_probe_interval` must be at least 10s: substituters \
+                        are other people's machines; to ask none, switch the collector \
+                        `substituter_probes` off"
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             listen: fragment
                 .exporter
@@ -176,6 +195,7 @@ impl Settings {
                 .weigh_share
                 .map_or(defaults.weigh_share, |written| written.0),
             options,
+            substituter_probe_interval,
         })
     }
 }

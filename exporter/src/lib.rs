@@ -7,6 +7,7 @@ pub mod collect;
 pub mod config;
 pub mod http;
 pub mod logging;
+mod probe;
 pub mod sample;
 pub mod state_file;
 pub mod text;

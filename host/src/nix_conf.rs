@@ -57,6 +57,10 @@ pub struct NixConf {
     pub use_sqlite_wal: bool,
     /// `narinfo-cache-negative-ttl`: how long "this substituter has it not" is remembered.
     pub narinfo_cache_negative_ttl: Duration,
+    /// `netrc-file`: names and passwords for substituters.
+    pub netrc_file: PathBuf,
+    /// `ssl-cert-file`, if it is set: the authorities that certify substituters.
+    pub ssl_cert_file: Option<PathBuf>,
     /// Included files that are there but that this process cannot read: the settings above are
     /// those of the host only if none of them is set in there.
     pub unread_includes: Vec<PathBuf>,
@@ -75,6 +79,8 @@ impl Default for NixConf {
             keep_build_log: true,
             use_sqlite_wal: true,
             narinfo_cache_negative_ttl: Duration::from_secs(3600),
+            netrc_file: PathBuf::from("/etc/nix/netrc"),
+            ssl_cert_file: None,
             unread_includes: Vec::new(),
         }
     }
@@ -128,6 +134,11 @@ fn apply(lines: &[Line]) -> Result<NixConf> {
             "always-allow-substitutes" => conf.always_allow_substitutes = boolean(line)?,
             "keep-build-log" | "build-keep-log" => conf.keep_build_log = boolean(line)?,
             "use-sqlite-wal" => conf.use_sqlite_wal = boolean(line)?,
+            "netrc-file" => conf.netrc_file = PathBuf::from(&line.value),
+            "ssl-cert-file" => {
+                conf.ssl_cert_file =
+                    Some(PathBuf::from(&line.value)).filter(|path| !path.as_os_str().is_empty());
+            }
             "narinfo-cache-negative-ttl" => {
                 conf.narinfo_cache_negative_ttl = Duration::from_secs(number(line)?.into());
             }

@@ -17,7 +17,7 @@ use std::path::Path;
 
 use crate::{Layout, NixConf, Result, store::Snapshot};
 
-pub use cache::default_dir;
+pub use cache::{default_dir, last_found_at};
 pub use regret::{Regret, Regrets};
 pub use rows::Cursor;
 pub use tally::{Count, SubstituterTally, Tally};

@@ -5,6 +5,7 @@ use std::{cell::OnceCell, time::SystemTime};
 use snowguard_host::{Layout, NixConf, Profiles, store::Analysis};
 
 use super::CollectError;
+use crate::state_file::{self, StateFile};
 
 /// The host and the moment of one collection.
 #[derive(Debug)]
@@ -34,6 +35,14 @@ impl<'a> Context<'a> {
     /// When the collection began.
     pub fn now(&self) -> SystemTime {
         self.now
+    }
+
+    /// Whether a watchdog that runs publishes this family: then it need not be found out twice.
+    pub(super) fn watchdog_publishes(&self, name: &str) -> bool {
+        StateFile::read(&self.layout.inside(state_file::PATH)).is_ok_and(|state| {
+            let mut families = state.families.iter();
+            !state.is_stale(self.now) && families.any(|family| family.name == name)
+        })
     }
 
     /// The store's database, roots and dead set, read at the first call and shared by all.

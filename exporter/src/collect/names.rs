@@ -17,6 +17,8 @@ pub enum Name {
     BuildUsers,
     /// Where new paths came from.
     Substituters,
+    /// Whether the substituters answer.
+    SubstituterProbes,
     /// Size of the store's database.
     Database,
     /// The lock of the garbage collector.
@@ -38,13 +40,14 @@ pub enum Name {
 impl Name {
     /// Every collector, in the order in which they run. The watchdog's is the last: of two
     /// families of one name the exporter's own is kept.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Filesystem,
         Self::Store,
         Self::Generations,
         Self::System,
         Self::BuildUsers,
         Self::Substituters,
+        Self::SubstituterProbes,
         Self::Database,
         Self::Gc,
         Self::Daemon,
@@ -64,6 +67,7 @@ impl Name {
             Self::System => "system",
             Self::BuildUsers => "build_users",
             Self::Substituters => "substituters",
+            Self::SubstituterProbes => "substituter_probes",
             Self::Database => "database",
             Self::Gc => "gc",
             Self::Daemon => "daemon",
@@ -124,6 +128,7 @@ pub(crate) struct Switches {
     system: Option<bool>,
     build_users: Option<bool>,
     substituters: Option<bool>,
+    substituter_probes: Option<bool>,
     database: Option<bool>,
     gc: Option<bool>,
     daemon: Option<bool>,
@@ -145,6 +150,7 @@ impl Switches {
                 Name::System => self.system,
                 Name::BuildUsers => self.build_users,
                 Name::Substituters => self.substituters,
+                Name::SubstituterProbes => self.substituter_probes,
                 Name::Database => self.database,
                 Name::Gc => self.gc,
                 Name::Daemon => self.daemon,

@@ -1,6 +1,6 @@
 //! What the collectors are told by the configuration.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use crate::weigh::Weighing;
 
@@ -9,6 +9,8 @@ use crate::weigh::Weighing;
 pub struct Options {
     /// The lock file of the system's flake, as the host names it; it need not be there.
     pub flake_lock: PathBuf,
+    /// From one question to the substituters to the next; none are asked if `None`.
+    pub substituter_probe_interval: Option<Duration>,
     /// How the dead are weighed.
     pub weighing: Weighing,
 }
@@ -17,6 +19,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             flake_lock: PathBuf::from("/etc/nixos/flake.lock"),
+            substituter_probe_interval: None,
             weighing: Weighing::Off,
         }
     }

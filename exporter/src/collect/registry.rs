@@ -13,7 +13,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     CollectError, Collector, Context, Name, Names, Options, boot, build_users, daemon, database,
-    filesystem, flake, gc, generations, memory, pressure, store, substituters, system, watchdog,
+    filesystem, flake, gc, generations, memory, pressure, store, substituter_probes, substituters,
+    system, watchdog,
 };
 use crate::{
     sample::{Family, Kind, flag},
@@ -93,6 +94,13 @@ impl Registry {
                 Name::System => Box::new(system::System),
                 Name::BuildUsers => Box::new(build_users::BuildUsers),
                 Name::Substituters => Box::new(substituters::Substituters::default()),
+                Name::SubstituterProbes => {
+                    let heeds_watchdog = names.has(Name::Watchdog);
+                    Box::new(substituter_probes::SubstituterProbes::new(
+                        options,
+                        heeds_watchdog,
+                    ))
+                }
                 Name::Database => Box::new(database::Database),
                 Name::Gc => Box::new(gc::Gc::default()),
                 Name::Daemon => Box::new(daemon::Daemon::default()),

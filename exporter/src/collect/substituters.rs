@@ -162,7 +162,7 @@ fn add(sum: &mut SubstituterTally, part: &SubstituterTally) {
 
 /// The URL without user, password and parameters: a metric is readable to anyone, and those may
 /// be secrets. Substituters that differ in nothing else share one label.
-fn label_value(url: &str) -> String {
+pub(super) fn label_value(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let Some((scheme, rest)) = url.split_once("://") else {
         return url.to_owned();

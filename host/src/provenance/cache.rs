@@ -92,6 +92,53 @@ pub(super) fn read(dir: &Path, rows: &[Row]) -> Result<Cache> {
     Ok(cache)
 }
 
+/// The hash part of a path that this substituter had when it was last asked for it, of what is
+/// remembered the newest. A substituter may have forgotten it since.
+///
+/// # Errors
+/// If what Nix remembers cannot be read: only root may.
+pub fn last_found_at(dir: &Path, substituter: &str) -> Result<Option<String>> {
+    let wanted = bare(substituter);
+    let mut newest: Option<(i64, String)> = None;
+    for name in FILES {
+        let path = dir.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(_) => {
+                let found = open::with(&path, |connection| newest_found(connection, wanted))?;
+                newest = newest.max(found);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(FactError::io(ATTEMPT, path, &e, CURE)),
+        }
+    }
+    Ok(newest.map(|(_, hash_part)| hash_part))
+}
+
+/// The URL without its parameters and the slash at its end, as not all versions keep them.
+fn bare(url: &str) -> &str {
+    let url = url.split('?').next().unwrap_or_default();
+    url.trim_end_matches('/')
+}
+
+fn newest_found(connection: &Connection, wanted: &str) -> rusqlite::Result<Option<(i64, String)>> {
+    let caches: Vec<(i64, String)> = connection
+        .prepare("SELECT id, url FROM BinaryCaches")?
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut newest = None;
+    for (id, _) in caches.iter().filter(|(_, url)| bare(url) == wanted) {
+        let mut found = connection.prepare(
+            "SELECT timestamp, hashPart FROM NARs WHERE cache = ?1 AND present != 0 \
+             ORDER BY timestamp DESC LIMIT 1",
+        )?;
+        let found = found.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for one in found {
+            newest = newest.max(Some(one?));
+        }
+    }
+    Ok(newest)
+}
+
 fn read_file(connection: &Connection, rows: &[Row]) -> rusqlite::Result<Vec<(String, Lookup)>> {
     let caches: BTreeMap<i64, (String, i64)> = connection
         .prepare("SELECT id, url, priority FROM BinaryCaches")?

@@ -107,6 +107,15 @@ fn each_shipped_alert_fires_when_it_should_and_not_in_the_nearest_harmless_case(
 }
 
 #[test]
+fn the_watchdog_s_own_evaluator_says_of_each_shipped_alert_what_prometheus_says() {
+    for file in files() {
+        let test = directory().join(format!("tests/{}", file.replace(".rules.", ".test.")));
+        let ran = crate::testing::run(&test, &mut |warning| panic!("{warning}"));
+        assert_eq!(ran, Ok(()), "{file}");
+    }
+}
+
+#[test]
 fn each_alert_says_how_bad_it_is_and_what_to_do_about_it() {
     let pages = directory().join("../docs/runbooks");
     let mut known = BTreeSet::from(["README".to_owned()]);

@@ -124,6 +124,7 @@ fn all_four_headline_facts_and_both_remedies_have_their_place() {
         "Build users",
         "Substituters",
         "Alerts and remedies",
+        "Upkeep",
     ];
     assert_eq!(rows, expected);
 }
