@@ -1,8 +1,14 @@
 //! What the collectors of one collection share.
 
-use std::{cell::OnceCell, time::SystemTime};
+use std::{
+    cell::{OnceCell, RefCell},
+    time::SystemTime,
+};
 
-use snowguard_host::{Layout, NixConf, Profiles, store::Analysis};
+use snowguard_host::{
+    Layout, NixConf, Profiles,
+    store::{Analysis, Resident, Seen},
+};
 
 use super::CollectError;
 use crate::state_file::{self, StateFile};
@@ -12,16 +18,24 @@ use crate::state_file::{self, StateFile};
 pub struct Context<'a> {
     layout: &'a Layout,
     now: SystemTime,
-    analysis: OnceCell<Result<Analysis, CollectError>>,
+    /// The graph of an earlier collection, until it is asked for.
+    kept: RefCell<Option<Resident>>,
+    analysis: OnceCell<Result<(Analysis, Seen), CollectError>>,
     profiles: OnceCell<Result<Profiles, CollectError>>,
 }
 
 impl<'a> Context<'a> {
     /// A collection of this host that begins now.
     pub fn new(layout: &'a Layout, now: SystemTime) -> Self {
+        Self::resuming(layout, now, None)
+    }
+
+    /// A collection that begins now, with the graph that an earlier one kept.
+    pub fn resuming(layout: &'a Layout, now: SystemTime, kept: Option<Resident>) -> Self {
         Self {
             layout,
             now,
+            kept: RefCell::new(kept),
             analysis: OnceCell::new(),
             profiles: OnceCell::new(),
         }
@@ -51,8 +65,9 @@ impl<'a> Context<'a> {
     /// The same error for each collector that asks, if they could not be read.
     pub fn analysis(&self) -> Result<&Analysis, CollectError> {
         self.analysis
-            .get_or_init(|| read_analysis(self.layout).map_err(CollectError::from))
+            .get_or_init(|| self.read_analysis().map_err(CollectError::from))
             .as_ref()
+            .map(|(analysis, _)| analysis)
             .map_err(Clone::clone)
     }
 
@@ -66,9 +81,19 @@ impl<'a> Context<'a> {
             .as_ref()
             .map_err(Clone::clone)
     }
-}
 
-fn read_analysis(layout: &Layout) -> snowguard_host::Result<Analysis> {
-    let conf = NixConf::read(layout)?;
-    Analysis::read(layout, &conf)
+    /// The graph, for the next collection.
+    pub fn keep(self) -> Option<Resident> {
+        match self.analysis.into_inner() {
+            Some(Ok((analysis, seen))) => Some(Resident::keep(analysis.graph, seen)),
+            Some(Err(_)) => None,
+            // Nobody asked.
+            None => self.kept.into_inner(),
+        }
+    }
+
+    fn read_analysis(&self) -> snowguard_host::Result<(Analysis, Seen)> {
+        let conf = NixConf::read(self.layout)?;
+        Analysis::refresh(self.layout, &conf, self.kept.take(), self.now)
+    }
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use snowguard_host::Layout;
+use snowguard_host::{Layout, store::Resident};
 use tracing::{debug, info, warn};
 
 use super::{
@@ -43,6 +43,8 @@ pub struct Snapshot {
 pub struct Registry {
     layout: Layout,
     collectors: Vec<Entry>,
+    /// The store's graph, between two collections.
+    kept: Option<Resident>,
 }
 
 struct Entry {
@@ -82,6 +84,7 @@ impl Registry {
         let mut registry = Self {
             layout,
             collectors: Vec::new(),
+            kept: None,
         };
         for name in names.iter() {
             let collector: Box<dyn Collector> = match name {
@@ -130,7 +133,7 @@ impl Registry {
     /// in `snowguard_scrape_collector_success`, and, when that begins and when it ends, in the
     /// log.
     pub fn collect(&mut self, now: SystemTime) -> Snapshot {
-        let cx = Context::new(&self.layout, now);
+        let cx = Context::resuming(&self.layout, now, self.kept.take());
         let mut durations = Family::of(
             Kind::Gauge,
             DURATION,
@@ -166,6 +169,7 @@ impl Registry {
             entry.log(error.as_ref());
             failed.extend(error.map(|error| (name, error)));
         }
+        self.kept = cx.keep();
         let mut families = page.families;
         families.extend([durations, successes, build_info()]);
         Snapshot {

@@ -6,11 +6,12 @@ use std::{
     os::unix::ffi::OsStrExt,
     panic::resume_unwind,
     thread,
+    time::SystemTime,
 };
 
 use super::{
-    Graph, Keep, Keepers, PathId, PathSet, Roots, Snapshot, entries::Entries, liveness,
-    snapshot::Files,
+    Graph, Keep, Keepers, PathId, PathSet, Resident, Roots, Seen, Snapshot, entries::Entries,
+    liveness, snapshot::Files,
 };
 use crate::{FactError, Kind, Layout, Locks, NixConf, Result, STORE_DIR};
 
@@ -40,6 +41,35 @@ impl Analysis {
     /// A file that `nix.conf` includes and that could not be read may say what keeps what: it
     /// counts as a source of roots that could not be read.
     pub fn read(layout: &Layout, conf: &NixConf) -> Result<Self> {
+        let (analysis, ()) = Self::of(layout, conf, || Ok((Graph::read(layout)?, ())))?;
+        Ok(analysis)
+    }
+
+    /// As [`Analysis::read`], with a graph that was kept since an earlier look and is brought up to
+    /// date. What is returned beside it is for [`Resident::keep`].
+    ///
+    /// # Errors
+    /// Those of [`Analysis::read`]. The graph that was kept is then gone.
+    pub fn refresh(
+        layout: &Layout,
+        conf: &NixConf,
+        kept: Option<Resident>,
+        now: SystemTime,
+    ) -> Result<(Self, Seen)> {
+        Self::of(layout, conf, || {
+            let resident = match kept {
+                Some(kept) => kept.refresh(layout, now)?.0,
+                None => Resident::read(layout, now)?,
+            };
+            Ok(resident.take())
+        })
+    }
+
+    fn of<T>(
+        layout: &Layout,
+        conf: &NixConf,
+        graph: impl FnOnce() -> Result<(Graph, T)>,
+    ) -> Result<(Self, T)> {
         let keep = Keep {
             outputs: conf.keep_outputs,
             derivations: conf.keep_derivations,
@@ -48,13 +78,13 @@ impl Analysis {
         let (graph, entries) = thread::scope(|scope| {
             // Listing a large directory takes the kernel about as long as reading the database.
             let entries = scope.spawn(|| Entries::read(layout));
-            let graph = Graph::read(layout);
+            let graph = graph();
             (
                 graph,
                 entries.join().unwrap_or_else(|panic| resume_unwind(panic)),
             )
         });
-        let (graph, entries) = (graph?, entries?);
+        let ((graph, beside), entries) = (graph?, entries?);
         let mut roots = Roots::read(layout, &graph)?;
         roots
             .unreadable
@@ -88,14 +118,15 @@ impl Analysis {
         strays.sort();
         let mut dead = listed(&graph, keep, &alive, &on_disk);
         dead.sort_by(|a, b| graph.name(*a).cmp(graph.name(*b)));
-        Ok(Self {
+        let analysis = Self {
             graph,
             keep,
             roots,
             alive,
             dead,
             strays,
-        })
+        };
+        Ok((analysis, beside))
     }
 
     /// True if every source of roots was read, so that nothing alive can be taken for dead.

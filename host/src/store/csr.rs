@@ -27,6 +27,21 @@ impl Csr {
         self.targets.len()
     }
 
+    /// How many paths there are edges of.
+    pub(super) fn rows(&self) -> usize {
+        self.starts.len().saturating_sub(1)
+    }
+
+    /// Appends a path with these edges, after all others.
+    pub(super) fn push_row(&mut self, row: &[PathId]) {
+        if self.starts.is_empty() {
+            self.starts.push(0);
+        }
+        self.targets.extend_from_slice(row);
+        let end = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+        self.starts.push(end);
+    }
+
     /// The edges that `each` calls its argument with, in any order. Called twice: once to count,
     /// once to place, so that no list of pairs stands beside the result.
     pub(super) fn collect(count: usize, each: impl Fn(&mut dyn FnMut(PathId, PathId))) -> Self {

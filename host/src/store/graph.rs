@@ -7,9 +7,11 @@ use crate::{FactError, Layout, Result, STORE_DIR};
 
 mod decode;
 mod edges;
+mod grow;
 mod paths;
 mod read;
 
+pub(super) use grow::{Additions, Grown};
 use paths::Paths;
 
 /// A path of one [`Graph`], by its position.

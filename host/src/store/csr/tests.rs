@@ -18,6 +18,16 @@ fn paths_without_edges_have_empty_rows_at_either_end() {
     assert_eq!(rows(&Csr::collect(0, |_| ()), 0), empty);
 }
 
+#[test]
+fn a_row_can_be_appended_to_edges_of_any_number() {
+    let mut csr = Csr::default();
+    csr.push_row(&[PathId(0)]);
+    csr.push_row(&[]);
+    csr.push_row(&[PathId(1), PathId(2)]);
+    assert_eq!(rows(&csr, 3), [vec![0], vec![], vec![1, 2]]);
+    assert_eq!((csr.rows(), csr.len()), (3, 3));
+}
+
 proptest! {
     #[test]
     fn each_edge_is_in_its_row_in_the_order_of_the_calls(

@@ -71,6 +71,37 @@ impl References {
     }
 }
 
+impl References {
+    /// Appends the edges to those of the paths before: `position` finds a path by its row id, and
+    /// there are `count` paths in all.
+    pub(super) fn append_to(
+        mut self,
+        csr: &mut Csr,
+        position: impl Fn(u32) -> Option<PathId>,
+        count: usize,
+    ) -> Result<(), String> {
+        for target in &mut self.targets {
+            *target = position(target.0).ok_or_else(no_path)?;
+        }
+        let mut start = 0;
+        for (referrer, end) in self.referrers {
+            let from = position(referrer).ok_or_else(no_path)?.index();
+            if from < csr.rows() {
+                return Err("a reference of a path that was there before".to_owned());
+            }
+            while csr.rows() < from {
+                csr.push_row(&[]);
+            }
+            csr.push_row(&self.targets[start..end as usize]);
+            start = end as usize;
+        }
+        while csr.rows() < count {
+            csr.push_row(&[]);
+        }
+        Ok(())
+    }
+}
+
 /// The edges from derivations to their valid outputs, each row in order.
 pub(super) fn outputs(
     pairs: &mut Vec<(PathId, PathId)>,

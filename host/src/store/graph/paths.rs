@@ -96,6 +96,30 @@ impl Paths {
         absent.sort_unstable();
     }
 
+    /// The paths that may say they were built by this one, which was not valid so far.
+    pub(super) fn waiting_for(&self, name: &str) -> impl Iterator<Item = PathId> {
+        let key = key(name.as_bytes());
+        let first = self.absent.partition_point(|(other, _)| *other < key);
+        let same = self.absent[first..].iter();
+        same.take_while(move |(other, _)| *other == key)
+            .map(|(_, id)| *id)
+    }
+
+    /// The deriver of a path became valid.
+    pub(super) fn found_deriver(&mut self, id: PathId, name: &str) {
+        if let Some(deriver) = self.find(name) {
+            self.derivers[id.index()] = deriver;
+            let entry = (key(name.as_bytes()), id);
+            self.absent.retain(|other| *other != entry);
+        }
+    }
+
+    /// The path of a row id, by search.
+    pub(super) fn position(&self, rowid: u32) -> Option<PathId> {
+        let position = self.rowids.binary_search(&rowid).ok()?;
+        u32::try_from(position).ok().map(PathId)
+    }
+
     /// Finds many names, see [`Names::find_each`].
     pub(super) fn find_each<'n, T>(
         &self,

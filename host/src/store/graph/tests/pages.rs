@@ -1,39 +1,13 @@
 //! The reader of pages against SQLite: the same graph, whatever the file looks like inside.
 
-use std::time::{Duration, SystemTime};
-
-use nix::sys::{
-    stat::{UtimensatFlags, utimensat},
-    time::TimeSpec,
-};
 use proptest::{prelude::*, sample::select};
 use rusqlite::Connection;
 
 use super::*;
 use crate::store::fixture::row;
 
-/// Files count as at rest when they were last written some time ago.
-pub(in crate::store) fn rest(store: &Store) {
-    let before = SystemTime::now() - Duration::from_secs(60);
-    let time = before.duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    let time = TimeSpec::from_duration(time);
-    for suffix in ["", "-wal"] {
-        let file = store.path(format!("nix/var/nix/db/db.sqlite{suffix}"));
-        if file.exists() {
-            utimensat(
-                nix::fcntl::AT_FDCWD,
-                &file,
-                &time,
-                &time,
-                UtimensatFlags::FollowSymlink,
-            )
-            .unwrap();
-        }
-    }
-}
-
 fn by_pages(store: &Store) -> Option<Graph> {
-    rest(store);
+    store.rest();
     Snapshot::pages(&store.layout(), super::super::decode::graph)
 }
 
@@ -222,7 +196,7 @@ fn a_database_that_was_just_written_is_left_to_sqlite() {
 fn a_database_that_changes_under_the_reader_is_not_believed() {
     let store = Store::new();
     store.register(&name('a', "x"));
-    rest(&store);
+    store.rest();
     let read = Snapshot::pages(&store.layout(), |pages| {
         let graph = super::super::decode::graph(pages);
         store.register(&name('b', "x"));
