@@ -52,6 +52,19 @@ pub enum LoadError {
         /// Line, column and what is wrong there.
         reason: String,
     },
+    /// A rule looks further back than samples may be kept.
+    #[error(
+        "{rule}: it needs samples of {needed_seconds} s, and they may be kept for at most \
+         {allowed_seconds} s; shorten its range, or raise `rules.window`"
+    )]
+    LooksTooFarBack {
+        /// The rule.
+        rule: Box<RuleId>,
+        /// How far it looks back, with the lookback of its selectors and its group's offset.
+        needed_seconds: u64,
+        /// How far it may.
+        allowed_seconds: u64,
+    },
     /// A file is loaded twice.
     #[error("{file}: named twice; every alert of it would be there twice, name it once")]
     FileTwice {

@@ -58,7 +58,7 @@ pub use labels::Labels;
 pub use query::{Query, QueryError, QueryTimes};
 pub use rule::{Remedy, RuleSet};
 pub use shipped::SHIPPED;
-pub use window::{AppendError, Window};
+pub use window::{AppendError, RestoreError, Window};
 
 /// A duration in milliseconds, the unit of every time here; the longest there is, if longer.
 fn millis(duration: Duration) -> i64 {

@@ -1,7 +1,7 @@
 //! A rule that was checked at load, and sets of rules.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -129,7 +129,8 @@ impl RuleSet {
         let mut set = Self::default();
         for path in files {
             let file = path.display().to_string();
-            let text = fs::read_to_string(&path).map_err(|source| LoadError::Read {
+            let read = read_steady(&path, |file| io::read_to_string(file));
+            let text = read.map_err(|source| LoadError::Read {
                 path: path.clone(),
                 source,
             })?;
@@ -172,15 +173,36 @@ impl RuleSet {
     /// For how long samples must be kept so that every rule can be evaluated: the longest range
     /// with its offset, and the five minutes that an instant selector looks back.
     pub fn needed_window(&self) -> Duration {
-        let longest = self.groups.iter().flat_map(|group| {
+        let longest = self.needs().map(|(_, needed)| needed).max();
+        longest.unwrap_or(span(LOOKBACK_MS))
+    }
+
+    /// The same rules, if none of them needs samples of a longer time than `allowed`.
+    ///
+    /// # Errors
+    /// The first rule that does.
+    pub fn within(self, allowed: Duration) -> Result<Self, LoadError> {
+        let too_far = self.needs().find(|(_, needed)| *needed > allowed);
+        let error = too_far.map(|(rule, needed)| LoadError::LooksTooFarBack {
+            rule: Box::new(rule.id.clone()),
+            needed_seconds: needed.as_secs(),
+            allowed_seconds: allowed.as_secs(),
+        });
+        error.map_or(Ok(self), Err)
+    }
+
+    /// For how long each rule needs samples.
+    fn needs(&self) -> impl Iterator<Item = (&Rule, Duration)> {
+        self.groups.iter().flat_map(|group| {
             group.rules.iter().map(|rule| {
                 let Reach { needed_ms, read_ms } = rule.reach();
                 let longest = needed_ms.saturating_add(LOOKBACK_MS).max(read_ms);
-                longest.saturating_add(group.terms.query_offset_ms)
+                (
+                    rule,
+                    span(longest.saturating_add(group.terms.query_offset_ms)),
+                )
             })
-        });
-        let longest = longest.max().unwrap_or(LOOKBACK_MS);
-        Duration::from_millis(u64::try_from(longest).unwrap_or_default())
+        })
     }
 
     /// Every alerting rule with the remedy that it asks for, in the order of evaluation.
@@ -219,6 +241,32 @@ impl RuleSet {
     pub(crate) fn into_groups(self) -> Vec<Group> {
         self.groups
     }
+}
+
+/// Reads a file that stays as it is meanwhile: half of one version and half of another may be
+/// rules that nobody wrote.
+fn read_steady(
+    path: &Path,
+    read: impl FnOnce(&mut File) -> io::Result<String>,
+) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let stamp = |file: &File| {
+        file.metadata()
+            .map(|meta| (meta.len(), meta.modified().ok()))
+    };
+    let before = stamp(&file)?;
+    let text = read(&mut file)?;
+    if stamp(&file)? == before {
+        Ok(text)
+    } else {
+        Err(io::Error::other(
+            "it changed while it was read; load it again",
+        ))
+    }
+}
+
+fn span(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or_default())
 }
 
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, LoadError> {

@@ -7,6 +7,10 @@ use crate::labels::Labels;
 use crate::millis;
 use crate::testing::series::{self, Point};
 
+mod persist;
+
+pub use persist::RestoreError;
+
 /// How far an instant selector looks back for a sample: Prometheus's `--query.lookback-delta`.
 pub(crate) const LOOKBACK_MS: i64 = 5 * 60 * 1000;
 
@@ -173,6 +177,26 @@ impl Window {
     pub fn sample_count(&self) -> usize {
         let series = self.metrics.values().flat_map(BTreeMap::values);
         series.map(Series::len).sum()
+    }
+
+    /// How many series are held.
+    pub fn series_count(&self) -> usize {
+        self.metrics.values().map(BTreeMap::len).sum()
+    }
+
+    /// About how many bytes of memory the samples take, with the labels of their series.
+    pub fn memory_bytes(&self) -> usize {
+        /// A series' and its labels' own share of the maps that hold them, about.
+        const ENTRY: usize = 64;
+        let of_series = |(labels, series): (&Labels, &Series)| {
+            let texts = labels
+                .iter()
+                .map(|(name, value)| ENTRY + name.len() + value.len());
+            // What was scraped is held once more, to see what ends.
+            let held = 1 + usize::from(self.scraped.contains(labels));
+            held * texts.sum::<usize>() + ENTRY + series.capacity() * size_of::<Sample>()
+        };
+        self.metrics.values().flatten().map(of_series).sum()
     }
 
     /// Whether everything that was to be collected since `since_ms` can be in the window.

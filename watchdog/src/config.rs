@@ -36,6 +36,10 @@ pub struct Settings {
     pub collect: Options,
     /// What the shipped rules compare samples with.
     pub limits: Limits,
+    /// For how long samples may be kept: no rule may look further back.
+    pub window: Duration,
+    /// How much memory the samples may take.
+    pub window_memory: ByteSize,
     /// Limits of the gc remedy.
     pub gc: gc::policy::Policy,
     /// Limits of the rollback remedy.
@@ -103,6 +107,8 @@ struct WatchdogFragment {
 #[serde(deny_unknown_fields, default)]
 struct RulesFragment {
     files: Vec<PathBuf>,
+    window: Option<TimeSpan>,
+    window_memory: Option<ByteSize>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -150,6 +156,8 @@ impl Default for Settings {
             rules: Vec::new(),
             collect: snowguard_exporter::config::Settings::default().collecting(),
             limits: Limits::default(),
+            window: Duration::from_secs(24 * 60 * 60),
+            window_memory: ByteSize(64 << 20),
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
             probes: BTreeMap::new(),
@@ -207,6 +215,11 @@ impl Settings {
             rules: fragment.rules.files,
             collect: snowguard_exporter::config::Settings::parse(text)?.collecting(),
             limits: fragment.limits,
+            window: span(fragment.rules.window, default.window),
+            window_memory: fragment
+                .rules
+                .window_memory
+                .unwrap_or(default.window_memory),
             gc: fragment.gc.policy(default.gc)?,
             rollback: rollback::policy::Policy {
                 mode: fragment.rollback.mode.unwrap_or_default(),

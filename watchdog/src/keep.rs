@@ -137,10 +137,12 @@ impl Keep {
 }
 
 /// Temporary file, sync, rename, sync of the directory: a power cut finds the old or the new one.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(directory)?;
-    let temporary = path.with_extension("json.new");
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
     let write = || {
         let mut file = OpenOptions::new()
             .write(true)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::parts::Part;
 use super::{Expr, Selector};
-use crate::labels::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE, Labels};
+use crate::labels::{ALERT_NAME, ALERTS, ALERTS_FOR_STATE};
 
 impl Expr {
     /// The first of `metrics` that the expression reads.
@@ -12,7 +12,11 @@ impl Expr {
         let mut found = None;
         self.part().each_selector(&mut |selector| {
             if found.is_none() {
-                found = metrics.iter().find(|metric| selector.may_match(metric));
+                // Where the name is fixed it is looked up: there may be thousands of rules.
+                found = match selector.metric() {
+                    Some(name) => metrics.get(name).filter(|name| selector.may_match(name)),
+                    None => metrics.iter().find(|metric| selector.may_match(metric)),
+                };
             }
         });
         found.map(String::as_str)
@@ -23,8 +27,9 @@ impl Expr {
     pub(crate) fn reads_alerts_of<'a>(&self, alerts: &'a BTreeSet<String>) -> Option<&'a str> {
         let mut found = None;
         self.part().each_selector(&mut |selector| {
-            let alerts = || alerts.iter().find(|name| selector.may_match_alert(name));
-            found = found.or_else(alerts);
+            if found.is_none() && selector.may_tell_of_alerts() {
+                found = alerts.iter().find(|name| selector.may_match_alert(name));
+            }
         });
         found.map(String::as_str)
     }
@@ -44,23 +49,24 @@ impl Part<'_> {
 impl Selector {
     /// Whether it can select a series of this metric, whatever its other labels.
     fn may_match(&self, metric: &str) -> bool {
-        let bare = Labels::metric(metric);
         let mut of_name = self
             .matchers
             .iter()
             .filter(|matcher| matcher.label == "__name__");
-        of_name.all(|matcher| matcher.test.holds(bare.name()))
+        of_name.all(|matcher| matcher.test.holds(metric))
     }
 
-    /// Whether it can select a series that tells of the alerts of this name.
+    /// Whether it can select a series that tells of alerts.
+    fn may_tell_of_alerts(&self) -> bool {
+        self.may_match(ALERTS) || self.may_match(ALERTS_FOR_STATE)
+    }
+
+    /// Whether what it selects of those can be of the alerts of this name.
     fn may_match_alert(&self, alert: &str) -> bool {
         let mut of_alert = self
             .matchers
             .iter()
             .filter(|matcher| matcher.label == ALERT_NAME);
-        [ALERTS, ALERTS_FOR_STATE]
-            .iter()
-            .any(|metric| self.may_match(metric))
-            && of_alert.all(|matcher| matcher.test.holds(alert))
+        of_alert.all(|matcher| matcher.test.holds(alert))
     }
 }

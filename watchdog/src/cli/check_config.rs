@@ -85,6 +85,15 @@ fn summary(settings: &Settings, rules: &RuleSet) -> Table {
             healing.count()
         ),
     );
+    table.pair(
+        "rules.window",
+        format!(
+            "{}, of which the rules need {}",
+            TimeSpan(settings.window),
+            TimeSpan(rules.needed_window())
+        ),
+    );
+    table.pair("rules.window_memory", settings.window_memory.to_string());
     let gc = &settings.gc;
     table.pair("gc.mode", text::mode(gc.mode));
     table.pair(

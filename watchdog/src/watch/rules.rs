@@ -11,12 +11,12 @@ use crate::config::Settings;
 /// If one of the files or one of the rules cannot be used; then none is.
 pub fn load_rules(layout: &Layout, settings: &Settings) -> Result<RuleSet, LoadError> {
     if settings.rules.is_empty() {
-        return RuleSet::parse_all(SHIPPED);
+        return RuleSet::parse_all(SHIPPED)?.within(settings.window);
     }
     let files: Vec<_> = settings
         .rules
         .iter()
         .map(|path| layout.inside(path))
         .collect();
-    RuleSet::load(&files)
+    RuleSet::load(&files)?.within(settings.window)
 }

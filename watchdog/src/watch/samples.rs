@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use snowguard_exporter::sample::{Family, Kind, count, flag};
 use snowguard_host::store::FileSystem;
-use snowguard_rules::{Alert, AlertState, Labels, Outcome, RuleError};
+use snowguard_rules::{Alert, AlertState, Labels, Outcome, RuleError, Window};
 
 use crate::{gc::policy::Policy, record::Remedy};
 
@@ -113,6 +113,33 @@ pub(super) fn blind(rules: usize, outcomes: &[Outcome]) -> Family {
     counts.into_iter().fold(family, |family, (reason, number)| {
         family.with(vec![("reason", reason.to_owned())], count(number))
     })
+}
+
+/// What the rules have to look back on.
+pub(super) fn window(window: &Window, allowed: usize) -> Vec<Family> {
+    let number = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX));
+    vec![
+        Family::gauge(
+            "snowguard_rules_window_series",
+            "Series that the watchdog keeps samples of, to evaluate its rules",
+            number(window.series_count()),
+        ),
+        Family::gauge(
+            "snowguard_rules_window_samples",
+            "Samples that the watchdog keeps in memory",
+            number(window.sample_count()),
+        ),
+        Family::gauge(
+            "snowguard_rules_window_bytes",
+            "Memory that these samples take, about",
+            number(window.memory_bytes()),
+        ),
+        Family::gauge(
+            "snowguard_rules_window_limit_bytes",
+            "Memory that they may take; beyond it they begin anew, and no rule has an answer",
+            number(allowed),
+        ),
+    ]
 }
 
 /// The facts that the exporter, which is not root, sees less of: what other users' processes

@@ -17,7 +17,8 @@ use snowguard_rules::{
 use tracing::{info, warn};
 
 use super::{
-    RUN_DIR, WatchError, counters::Counters, load_rules, mode, remedies::Remedies, samples,
+    RUN_DIR, WatchError, counters::Counters, kept_window::KeptWindow, load_rules, mode,
+    remedies::Remedies, samples,
 };
 use crate::{
     clock,
@@ -34,6 +35,7 @@ pub(super) struct Watch {
     settings: Settings,
     registry: Registry,
     window: Window,
+    kept_window: KeptWindow,
     engine: Engine,
     /// How many rules there are.
     rules: usize,
@@ -69,6 +71,7 @@ impl Watch {
         let mut watch = Self {
             registry: registry(&layout, &settings),
             window: Window::new(rules.needed_window()),
+            kept_window: KeptWindow::in_directory(&state_dir),
             engine: Engine::new(rules),
             rules: count,
             blind: None,
@@ -83,6 +86,9 @@ impl Watch {
             layout,
             settings,
         };
+        watch
+            .kept_window
+            .restore(&mut watch.window, clock::now_ms());
         if let Some(memory) = remembered {
             let taken_up = watch.engine.restore(memory, clock::now_ms());
             if taken_up > 0 {
@@ -156,12 +162,14 @@ impl Watch {
         self.remedies
             .tick(&firing, &probes, now_ms, &mut self.counters);
         self.publish(now, file_system.as_ref(), &probes, seen_as_root);
+        self.kept_window.save(&self.window, now_ms, false);
     }
 
     /// Keeps what must outlive the process.
     pub(super) fn end(&mut self) {
         self.remembered = None;
         self.remember();
+        self.kept_window.save(&self.window, clock::now_ms(), true);
         self.remedies.end(clock::now_ms(), &mut self.counters);
     }
 
@@ -182,6 +190,19 @@ impl Watch {
             self.window.clear();
         }
         match self.window.append_scrape(now_ms, samples::series(families)) {
+            Ok(()) if self.window.memory_bytes() > self.memory_allowed() => {
+                let reason = format!(
+                    "{} series take {} bytes, and `rules.window_memory` allows {}; the samples \
+                     begin anew",
+                    self.window.series_count(),
+                    self.window.memory_bytes(),
+                    self.settings.window_memory
+                );
+                warn!("blind: {reason}");
+                self.window.clear();
+                self.engine.blind(reason);
+                Vec::new()
+            }
             Ok(()) => self
                 .engine
                 .evaluate_seeing(&mut self.window, now_ms, unseen),
@@ -191,6 +212,10 @@ impl Watch {
                 Vec::new()
             }
         }
+    }
+
+    fn memory_allowed(&self) -> usize {
+        usize::try_from(self.settings.window_memory.0).unwrap_or(usize::MAX)
     }
 
     fn log(&mut self, outcomes: &[Outcome]) {
@@ -272,6 +297,7 @@ impl Watch {
         families.extend(self.remedies.families());
         families.extend(self.settings.limits.families(file_system));
         families.extend(self.blind.clone());
+        families.extend(samples::window(&self.window, self.memory_allowed()));
         families
     }
 
