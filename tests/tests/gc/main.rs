@@ -8,7 +8,9 @@
 //! network, and after being killed at any point."
 //! Promise 5: "In `observe` mode nothing on the host changes."
 
+mod by_hand;
 mod daemon;
+mod faults;
 
 use std::{
     collections::BTreeSet,

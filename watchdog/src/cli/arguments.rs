@@ -14,7 +14,8 @@ Exit codes:
   0  done; what could not be read is named on standard error, and the answer says it is not complete
   1  failure: the host could not be read, or the watchdog cannot run
   2  the command line, the configuration or a rule file is not valid
-  3  refused, with the reason: a collection would not be begun now";
+  3  refused, with the reason: a collection would not be begun now
+  4  a collection freed less than it was to; what it freed stays freed";
 
 const RULES_HELP: &str = "\
 Exit codes, as of promtool:
@@ -77,6 +78,11 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: Planned,
     },
+    /// Free space now: show the plan, ask, and carry it out within the configured limits.
+    #[command(after_help = AFTER_HELP)]
+    Gc(Gc),
+    /// Let nothing be collected until `snowguard release`; also ends a collection that goes on.
+    Hold(Hold),
     /// Tell what was decided and done, incident by incident.
     History(History),
     /// Check the configuration and the rule files.
@@ -86,7 +92,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: Rules,
     },
-    /// Let a latched remedy begin anew, after you have looked at what it failed on.
+    /// End a hold, and let a latched remedy begin anew, after you have looked at what it failed on.
     Release(Release),
 }
 
@@ -166,6 +172,31 @@ pub(super) struct PlanGc {
 
     #[command(flatten)]
     pub(super) facts: Facts,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Gc {
+    #[command(flatten)]
+    pub(super) plan: PlanGc,
+
+    /// Show the plan, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Do not ask. Without a terminal nobody can be asked, and nothing is done without this.
+    #[arg(long)]
+    pub(super) yes: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Hold {
+    /// Why, for whoever wonders later.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Debug, clap::Args)]

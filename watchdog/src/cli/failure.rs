@@ -36,6 +36,16 @@ pub(super) enum Failure {
     NotRoot(&'static str),
     #[error("refused ({}): {}", .0.reason.name(), .0.detail)]
     Refused(Refusal),
+    #[error(
+        "nobody can be asked without a terminal: give --yes to collect, or --dry-run to see the plan"
+    )]
+    NobodyToAsk,
+    #[error("freed {freed} and no more ({reason}): {detail}")]
+    Short {
+        freed: String,
+        reason: &'static str,
+        detail: String,
+    },
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
     #[error("{0}")]
@@ -59,7 +69,9 @@ impl Failure {
             Self::Watch(
                 WatchError::Config(_) | WatchError::Rules(_) | WatchError::CannotAct(_),
             ) => 2,
+            Self::NobodyToAsk => 2,
             Self::Refused(_) | Self::Lint(_) => 3,
+            Self::Short { .. } => 4,
             Self::Fact(_)
             | Self::Watch(_)
             | Self::Keep(_)

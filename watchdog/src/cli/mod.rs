@@ -5,8 +5,10 @@
 mod arguments;
 mod check_config;
 mod failure;
+mod gc;
 mod generations;
 mod history;
+mod hold;
 mod page;
 mod plan;
 mod release;
@@ -93,6 +95,8 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
         Command::Plan {
             what: Planned::Gc(asked),
         } => plan::run(&host, asked, page),
+        Command::Gc(asked) => gc::run(&host, asked, page),
+        Command::Hold(asked) => hold::run(&host, asked, page),
         Command::History(asked) => history::run(&host, asked, page),
         Command::CheckConfig(asked) => check_config::run(&host, asked, page),
         Command::Rules { what } => rules::run(what, page),

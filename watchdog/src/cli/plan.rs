@@ -5,6 +5,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
+    path::PathBuf,
     time::SystemTime,
 };
 
@@ -101,13 +102,7 @@ pub(super) fn run(
     page: &mut Page<'_>,
 ) -> Result<(), Failure> {
     let settings = host.settings()?;
-    // The same two that the watchdog keeps: the last good one, and what it would roll back to.
-    let good: Vec<_> = machine(&host.layout, &settings)?
-        .map(|machine| {
-            let newest = machine.good().iter().rev().take(2);
-            newest.map(|good| good.store_path.clone().into()).collect()
-        })
-        .unwrap_or_default();
+    let good = good(host, &settings)?;
     let facts = Facts::read(&host.layout, &good, clock::now())?;
     let scales = Remembering {
         layout: &host.layout,
@@ -151,6 +146,16 @@ pub(super) fn run(
         return page.json(&report);
     }
     for_people(&report, asked.free.is_some(), page)
+}
+
+/// Systems that are known good: the same two that the watchdog keeps, the last one and what it
+/// would roll back to.
+pub(super) fn good(host: &Host, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
+    let good = machine(&host.layout, settings)?.map(|machine| {
+        let newest = machine.good().iter().rev().take(2);
+        newest.map(|good| good.store_path.clone().into()).collect()
+    });
+    Ok(good.unwrap_or_default())
 }
 
 fn report(

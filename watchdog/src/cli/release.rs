@@ -5,7 +5,7 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _},
 };
 
-use snowguard_watchdog::rollback::state::State;
+use snowguard_watchdog::{gc::hold, rollback::state::State};
 
 use super::{Host, arguments, failure::Failure, page::Page, status::machine};
 
@@ -18,20 +18,42 @@ pub(super) fn run(
         return Err(Failure::NotRoot("release a remedy"));
     }
     let settings = host.settings()?;
+    let state_dir = host.layout.inside(&settings.state_dir);
+    let held = hold::standing(&state_dir);
+    if let Some(refusal) = &held {
+        page.line(&format!("gc is held: {}", refusal.detail))?;
+    }
     let machine = machine(&host.layout, &settings)?;
     // A marker that lies about while nothing is latched would release a failure yet to come.
-    let Some(State::Failed { failure, .. }) = machine.as_ref().map(|machine| machine.state())
-    else {
-        return page.line("Nothing is latched, so there is nothing to release");
+    let latched = match machine.as_ref().map(|machine| machine.state()) {
+        Some(State::Failed { failure, .. }) => Some(failure.why.clone()),
+        _ => None,
     };
-    page.line(&format!("rollback is latched: {}", failure.why))?;
+    if let Some(why) = &latched {
+        page.line(&format!("rollback is latched: {why}"))?;
+    }
+    if held.is_none() && latched.is_none() {
+        return page.line("Nothing is latched or held, so there is nothing to release");
+    }
     if asked.dry_run {
         return page.line("It would be released at the next look of the watchdog");
     }
-    if !asked.yes && io::stdin().is_terminal() && !agreed(page)? {
-        return page.line("It stays latched");
+    if !asked.yes && io::stdin().is_terminal() && !agreed(latched.is_some(), page)? {
+        return page.line("It stays as it is");
     }
-    let marker = host.layout.inside(&settings.state_dir).join("release");
+    if held.is_some() {
+        hold::release(&state_dir).map_err(|source| Failure::Io {
+            attempt: "end the hold",
+            path: hold::path_in(&state_dir),
+            source,
+            cure: "remove it by hand",
+        })?;
+        page.line("Released: collections may begin again")?;
+    }
+    if latched.is_none() {
+        return Ok(());
+    }
+    let marker = state_dir.join("release");
     File::create(&marker)
         .and_then(|file| file.sync_all())
         .map_err(|source| {
@@ -47,8 +69,12 @@ pub(super) fn run(
     page.line("Released: the watchdog takes it up at its next look, and adopts what runs then")
 }
 
-fn agreed(page: &mut Page<'_>) -> Result<bool, Failure> {
-    page.line("Release it, and let it watch the next deploy? [y/N]")?;
+fn agreed(latched: bool, page: &mut Page<'_>) -> Result<bool, Failure> {
+    page.line(if latched {
+        "Release it, and let it watch the next deploy? [y/N]"
+    } else {
+        "Release it? [y/N]"
+    })?;
     page.flush()?;
     let mut answer = String::new();
     // No answer is a no.

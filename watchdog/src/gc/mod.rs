@@ -5,6 +5,7 @@
 
 pub mod alone;
 pub mod facts;
+pub mod hold;
 pub mod host;
 pub mod ladder;
 #[cfg(test)]

@@ -1,21 +1,35 @@
 //! The programs that remedies need, looked for before the first tick and not when the disk is full.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use snowguard_host::{Layout, store::FileSystem};
 
-use super::WatchError;
+use super::{RUN_DIR, WatchError};
 use crate::{
-    act::switch::{Systemd, Way},
+    act::{
+        ballast::Ballast,
+        boot_menu::BootMenu,
+        daemon::Stop,
+        delete_paths::{DEADLINE, DeletePaths},
+        remove_generation::RemoveGeneration,
+        switch::{Switch, Systemd, Way},
+    },
     config::Settings,
+    gc::{host::RealHost, run::Progress},
     record::Mode,
 };
 
+/// How long to wait for Nix to let go of a profile.
+pub(super) const PROFILE_LOCK: Duration = Duration::from_secs(30);
+const SWITCH_DEADLINE: Duration = Duration::from_secs(600);
 /// At most so small a part of a disk is kept as ballast.
 const BALLAST_SHARE: u64 = 5;
 
 /// How a switch is started on this host.
-pub(super) fn way(layout: &Layout) -> Way {
+fn way(layout: &Layout) -> Way {
     if !layout.is_live() {
         let root = layout.root().to_owned();
         return Way::Chroot {
@@ -45,22 +59,10 @@ fn first_of(candidates: &[&str]) -> PathBuf {
     PathBuf::from(found.or(candidates.last()).copied().unwrap_or_default())
 }
 
-/// The program `nix-store`. What a remedy in mode `act` needs is looked for before the first
-/// tick, not when the disk is full.
-pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<PathBuf, WatchError> {
-    let in_dir = |dir: &Path| dir.join("nix-store");
-    let found = match &settings.nix_bin {
-        Some(dir) => Some(in_dir(dir)).filter(|program| program.exists()),
-        None => [
-            "/run/current-system/sw/bin",
-            "/nix/var/nix/profiles/default/bin",
-            "/usr/local/bin",
-            "/usr/bin",
-        ]
-        .iter()
-        .map(|dir| in_dir(Path::new(dir)))
-        .find(|program| program.exists()),
-    };
+/// What a remedy in mode `act` needs is looked for before the first tick, not when the disk is
+/// full.
+pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<(), WatchError> {
+    let found = nix_store(settings);
     if settings.gc.mode == Mode::Act && found.is_none() {
         return Err(WatchError::CannotAct(
             "there is no nix-store; name its directory as `watchdog.nix_bin`".to_owned(),
@@ -96,5 +98,58 @@ pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<PathBu
             )));
         }
     }
-    Ok(found.unwrap_or_else(|| PathBuf::from("/usr/bin/nix-store")))
+    Ok(())
+}
+
+/// The program `nix-store`, if there is one.
+fn nix_store(settings: &Settings) -> Option<PathBuf> {
+    let in_dir = |dir: &Path| dir.join("nix-store");
+    match &settings.nix_bin {
+        Some(dir) => Some(in_dir(dir)).filter(|program| program.exists()),
+        None => [
+            "/run/current-system/sw/bin",
+            "/nix/var/nix/profiles/default/bin",
+            "/usr/local/bin",
+            "/usr/bin",
+        ]
+        .iter()
+        .map(|dir| in_dir(Path::new(dir)))
+        .find(|program| program.exists()),
+    }
+}
+
+/// A host as a collection acts on it. `good` are store paths of systems that are known good;
+/// `stop` ends the collection between two paths.
+pub fn collected_host(
+    layout: &Layout,
+    settings: &Settings,
+    good: Vec<PathBuf>,
+    stop: Stop,
+) -> RealHost {
+    let nix_store = nix_store(settings).unwrap_or_else(|| PathBuf::from("/usr/bin/nix-store"));
+    RealHost {
+        layout: layout.clone(),
+        good,
+        delete: DeletePaths::new(layout, nix_store, DEADLINE, stop),
+        generations: RemoveGeneration {
+            lock_deadline: PROFILE_LOCK,
+        },
+        boot_menu: BootMenu {
+            layout: layout.clone(),
+            switch: switch(layout),
+        },
+        ballast: Ballast::of(layout, settings.gc.ballast.0),
+        begun: Instant::now(),
+        progress: Progress::default(),
+        watcher: Box::new(|_| {}),
+    }
+}
+
+/// The verb that switches systems of a host.
+pub(super) fn switch(layout: &Layout) -> Switch {
+    Switch {
+        way: way(layout),
+        deadline: SWITCH_DEADLINE,
+        log: Some(layout.inside(RUN_DIR).join("switch.log")),
+    }
 }

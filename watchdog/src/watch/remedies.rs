@@ -1,6 +1,6 @@
 //! What firing alerts ask for, and whether it is done now.
 
-use std::{collections::HashMap, fs, io, path::PathBuf, thread, time::Duration};
+use std::{collections::HashMap, fs, io, thread, time::Duration};
 
 use snowguard_exporter::sample::{Family, flag};
 use snowguard_host::Layout;
@@ -10,16 +10,11 @@ use tracing::{info, warn};
 use super::{
     RUN_DIR, WatchError,
     counters::{Counters, Counting},
-    means::{able_to_act, way},
+    means::{PROFILE_LOCK, able_to_act, switch},
     seen,
 };
 use crate::{
-    act::{
-        ballast::Ballast,
-        daemon::Stop,
-        set_profile::SetProfile,
-        switch::{Switch, SwitchEnd},
-    },
+    act::{ballast::Ballast, daemon::Stop, set_profile::SetProfile, switch::SwitchEnd},
     config::Settings,
     gc::plan::Reason,
     journal::Journal,
@@ -39,10 +34,6 @@ mod running;
 
 use running::{Begun, Running, SharedJournal};
 
-/// How long to wait for Nix to let go of a profile.
-const PROFILE_LOCK: Duration = Duration::from_secs(30);
-const SWITCH_DEADLINE: Duration = Duration::from_secs(600);
-
 /// Both remedies of one host, with what they must remember.
 pub(super) struct Remedies {
     layout: Layout,
@@ -57,7 +48,6 @@ pub(super) struct Remedies {
     begun_kept: Begun,
     /// The collection that goes on now.
     running: Option<Running>,
-    nix_store: PathBuf,
     /// By alert, when the gc remedy may plan for it again.
     resting: HashMap<String, Rest>,
     /// The incidents that go on, and the last refusal of each that was recorded: the same one is
@@ -71,6 +61,7 @@ struct Rest {
 
 impl Remedies {
     pub(super) fn begin(layout: &Layout, settings: &Settings) -> Result<Self, WatchError> {
+        able_to_act(layout, settings)?;
         let state_dir = layout.inside(&settings.state_dir);
         let mut machine_kept = Keep::new("rollback", &state_dir, &layout.inside(RUN_DIR));
         let machine = match machine_kept.load::<serde_json::Value>()? {
@@ -94,7 +85,6 @@ impl Remedies {
             machine,
             machine_kept,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
-            nix_store: able_to_act(layout, settings)?,
             resting: HashMap::new(),
             told: HashMap::new(),
             layout: layout.clone(),
@@ -103,7 +93,7 @@ impl Remedies {
     }
 
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), WatchError> {
-        self.nix_store = able_to_act(&self.layout, settings)?;
+        able_to_act(&self.layout, settings)?;
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
         // Other limits may help where those before did not.
         self.resting.clear();
@@ -193,11 +183,7 @@ impl Remedies {
                     profile: self.layout.profiles().join("system"),
                     lock_deadline: PROFILE_LOCK,
                 },
-                switch: Switch {
-                    way: way(&self.layout),
-                    deadline: SWITCH_DEADLINE,
-                    log: Some(self.layout.inside(RUN_DIR).join("switch.log")),
-                },
+                switch: switch(&self.layout),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),

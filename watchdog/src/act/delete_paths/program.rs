@@ -29,6 +29,8 @@ impl DeletePaths {
         command
             .arg("--delete")
             .args(self.store())
+            // Nix would first make its own reserve anew, out of the room that it needs to work.
+            .args(["--option", "gc-reserved-space", "0"])
             .args(entries.iter().map(|name| {
                 let mut path = OsString::from(format!("{STORE_DIR}/"));
                 path.push(name);

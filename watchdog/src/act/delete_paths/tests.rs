@@ -60,7 +60,16 @@ fn nix_is_asked_for_exactly_these_paths_of_this_store() {
     let paths = ["/nix/store/aaa-one", "/nix/store/bbb-two"];
     assert_eq!(
         lab.lines("args"),
-        ["--delete", "--store", root, paths[0], paths[1]]
+        [
+            "--delete",
+            "--store",
+            root,
+            "--option",
+            "gc-reserved-space",
+            "0",
+            paths[0],
+            paths[1]
+        ]
     );
 }
 

@@ -1,6 +1,6 @@
 //! The gc remedy: whether it is due, and the ballast between two collections.
 
-use std::{io, path::PathBuf, time::Instant};
+use std::path::PathBuf;
 
 use serde_json::json;
 use snowguard_host::store::FileSystem;
@@ -8,26 +8,20 @@ use snowguard_rules::Alert;
 use tracing::{info, warn};
 
 use super::{
-    Counters, Counting, PROFILE_LOCK, Remedies, Rest, SWITCH_DEADLINE,
+    Counters, Counting, Remedies, Rest,
     running::{Begin, Ended, Running},
 };
 use crate::{
-    act::{
-        boot_menu::BootMenu,
-        daemon::Stop,
-        delete_paths::{DEADLINE, DeletePaths},
-        remove_generation::RemoveGeneration,
-        switch::Switch,
-    },
+    act::daemon::Stop,
     gc::{
         alone::Alone,
-        host::RealHost,
+        hold,
         plan::{Reason, Refusal},
         policy::Space,
-        run::{End, Progress},
+        run::End,
     },
     record::{Mode, Record, Recorder, Remedy, Step},
-    watch::{RUN_DIR, means::way},
+    watch::{RUN_DIR, collected_host},
 };
 
 impl Remedies {
@@ -111,34 +105,11 @@ impl Remedies {
             policy: self.settings.gc.clone(),
             now_ms,
         };
-        let host = self.host(stop.clone());
+        let host = collected_host(&self.layout, &self.settings, self.good(), stop.clone());
         let begun = (self.begun_kept.clone(), self.journal.clone());
         match Running::begin(begin, host, stop, alone, begun) {
             Ok(running) => self.running = Some(running),
             Err(error) => warn!(%error, "a collection cannot be begun"),
-        }
-    }
-
-    fn host(&self, stop: Stop) -> RealHost {
-        RealHost {
-            layout: self.layout.clone(),
-            good: self.good(),
-            delete: DeletePaths::new(&self.layout, self.nix_store.clone(), DEADLINE, stop),
-            generations: RemoveGeneration {
-                lock_deadline: PROFILE_LOCK,
-            },
-            boot_menu: BootMenu {
-                layout: self.layout.clone(),
-                switch: Switch {
-                    way: way(&self.layout),
-                    deadline: SWITCH_DEADLINE,
-                    log: Some(self.layout.inside(RUN_DIR).join("switch.log")),
-                },
-            },
-            ballast: self.ballast.clone(),
-            begun: Instant::now(),
-            progress: Progress::default(),
-            watcher: Box::new(|_| {}),
         }
     }
 
@@ -233,17 +204,7 @@ impl Remedies {
                 detail,
             });
         }
-        let hold = self.layout.inside(&self.settings.state_dir).join("hold");
-        // Whatever is there, readable or not: an operator put it there.
-        if !matches!(hold.symlink_metadata(), Err(error) if error.kind() == io::ErrorKind::NotFound)
-        {
-            let detail = format!("an operator holds collections: {hold:?}; remove it to release");
-            return Some(Refusal {
-                reason: Reason::Held,
-                detail,
-            });
-        }
-        None
+        hold::standing(&self.layout.inside(&self.settings.state_dir))
     }
 
     /// How long this alert must wait after a collection that did not help it.

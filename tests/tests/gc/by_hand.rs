@@ -1,0 +1,108 @@
+//! `snowguard gc`, `hold` and `release`, as an operator calls them.
+
+use std::{
+    fs,
+    process::{Command, Output, Stdio},
+};
+
+use snowguard_host::{Layout, store::FileSystem};
+use snowguard_tests::{host::Host, lab, programs};
+use snowguard_watchdog::{gc::alone::Alone, record::Step};
+
+fn snowguard(host: &Host, args: &[&str]) -> Output {
+    let mut command = Command::new(programs::snowguard());
+    command.args(args).arg("--root").arg(host.root());
+    command.arg("--config").arg(host.config());
+    command.stdin(Stdio::null()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    text(&output.stdout) + &text(&output.stderr)
+}
+
+fn furnished() -> (Host, String, Vec<String>) {
+    let host = Host::new(&lab::nix("trixie"), 64);
+    let alive = host.store.add("alive", 512);
+    host.store.link(&alive, "nix/var/nix/gcroots/alive");
+    let dead = (0..8)
+        .map(|number| host.store.add(&format!("dead-{number}"), 1024))
+        .collect();
+    host.configure("", "[gc]\nmode = 'observe'\nballast = '0B'\n");
+    (host, alive, dead)
+}
+
+#[test]
+fn an_operator_frees_what_is_asked_for_and_little_more() {
+    let (host, alive, dead) = furnished();
+    let avail = || {
+        FileSystem::read(&Layout::new(host.root()))
+            .unwrap()
+            .avail_bytes
+    };
+    let before = avail();
+    let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("Freed"), "{}", said(&output));
+    // Nix's own reserve of 8 MiB is dropped by its collection, too.
+    assert!(avail() >= before + (4 << 20));
+    let gone = dead
+        .iter()
+        .filter(|path| !host.store.is_valid(path))
+        .count();
+    assert!((1..8).contains(&gone), "{gone} paths went");
+    assert!(host.store.is_valid(&alive));
+    let journal = host.journal();
+    assert!(journal.iter().any(|record| record.step == Step::Done));
+    assert!(journal[0].incident.starts_with("gc-by-hand-"));
+    host.store.verify();
+}
+
+#[test]
+fn without_a_terminal_and_without_yes_nothing_is_done() {
+    let (host, ..) = furnished();
+    let before = host.tree();
+    let output = snowguard(&host, &["gc", "--free", "1MiB"]);
+    assert_eq!(output.status.code(), Some(2), "{}", said(&output));
+    assert!(said(&output).contains("--yes"), "{}", said(&output));
+    let output = snowguard(&host, &["gc", "--free", "1MiB", "--dry-run"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("dead"), "{}", said(&output));
+    assert_eq!(host.tree(), before);
+}
+
+#[test]
+fn what_is_held_or_collecting_already_is_refused_with_the_reason() {
+    let (host, _, dead) = furnished();
+    let ask = ["gc", "--free", "1MiB", "--yes"];
+    let output = snowguard(&host, &["hold", "--reason", "we migrate"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let output = snowguard(&host, &ask);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("we migrate"), "{}", said(&output));
+    let output = snowguard(&host, &["release", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+
+    // As the watchdog holds it while it collects.
+    let alone = Alone::take(&host.root().join("run/snowguard")).unwrap();
+    let output = snowguard(&host, &ask);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(said(&output).contains("collects garbage already"));
+    for path in &dead {
+        assert!(host.store.is_valid(path), "{path}");
+    }
+    drop(alone);
+    assert_eq!(snowguard(&host, &ask).status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_reached_is_freed_as_far_as_it_goes_and_said_with_a_code_of_its_own() {
+    let (host, alive, _) = furnished();
+    // Another owner of the disk: freed bytes never reach the target.
+    let output = snowguard(&host, &["gc", "--free", "60MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("and no more"), "{}", said(&output));
+    assert!(host.store.is_valid(&alive));
+    let _ = fs::metadata(host.root()).unwrap();
+    host.store.verify();
+}
