@@ -18,6 +18,7 @@ mod gc;
 mod generations;
 mod memory;
 mod pressure;
+mod reclaimable;
 mod store;
 mod substituter_probes;
 mod substituters;

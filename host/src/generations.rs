@@ -84,7 +84,7 @@ impl Profile {
 
 /// Splits the name of a generation's link, `PROFILE-NUMBER-link`, into profile and number
 /// (`parseName` in `libstore/profiles.cc`).
-fn parse_link_name(name: &OsStr) -> Option<(&OsStr, u64)> {
+pub(crate) fn parse_link_name(name: &OsStr) -> Option<(&OsStr, u64)> {
     let stem = name.as_bytes().strip_suffix(b"-link")?;
     let dash = stem.iter().rposition(|byte| *byte == b'-')?;
     let (profile, number) = (&stem[..dash], &stem[dash + 1..]);

@@ -77,7 +77,7 @@ impl Collector for Generations {
 
 /// The name of the profile. Bytes that are not UTF-8 are written as `\xff`, so that two names
 /// never become one label: two samples with the same labels spoil a page.
-fn label_value(name: &Path) -> String {
+pub(super) fn label_value(name: &Path) -> String {
     let mut out = String::new();
     for chunk in name.as_os_str().as_bytes().utf8_chunks() {
         out.push_str(chunk.valid());

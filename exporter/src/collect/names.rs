@@ -11,6 +11,8 @@ pub enum Name {
     Store,
     /// Generations of every profile.
     Generations,
+    /// What old generations keep.
+    Reclaimable,
     /// The NixOS system: current, booted and running generation.
     System,
     /// Build users and whose locks are held.
@@ -40,10 +42,11 @@ pub enum Name {
 impl Name {
     /// Every collector, in the order in which they run. The watchdog's is the last: of two
     /// families of one name the exporter's own is kept.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Filesystem,
         Self::Store,
         Self::Generations,
+        Self::Reclaimable,
         Self::System,
         Self::BuildUsers,
         Self::Substituters,
@@ -64,6 +67,7 @@ impl Name {
             Self::Filesystem => "filesystem",
             Self::Store => "store",
             Self::Generations => "generations",
+            Self::Reclaimable => "reclaimable",
             Self::System => "system",
             Self::BuildUsers => "build_users",
             Self::Substituters => "substituters",
@@ -125,6 +129,7 @@ pub(crate) struct Switches {
     filesystem: Option<bool>,
     store: Option<bool>,
     generations: Option<bool>,
+    reclaimable: Option<bool>,
     system: Option<bool>,
     build_users: Option<bool>,
     substituters: Option<bool>,
@@ -147,6 +152,7 @@ impl Switches {
                 Name::Filesystem => self.filesystem,
                 Name::Store => self.store,
                 Name::Generations => self.generations,
+                Name::Reclaimable => self.reclaimable,
                 Name::System => self.system,
                 Name::BuildUsers => self.build_users,
                 Name::Substituters => self.substituters,

@@ -13,8 +13,8 @@ use tracing::{debug, info, warn};
 
 use super::{
     CollectError, Collector, Context, Name, Names, Options, boot, build_users, daemon, database,
-    filesystem, flake, gc, generations, memory, pressure, store, substituter_probes, substituters,
-    system, watchdog,
+    filesystem, flake, gc, generations, memory, pressure, reclaimable, store, substituter_probes,
+    substituters, system, watchdog,
 };
 use crate::{
     sample::{Family, Kind, flag},
@@ -94,6 +94,7 @@ impl Registry {
                     Box::new(store::Store::new(options.weighing, heeds_watchdog))
                 }
                 Name::Generations => Box::new(generations::Generations),
+                Name::Reclaimable => Box::new(reclaimable::Reclaimable),
                 Name::System => Box::new(system::System),
                 Name::BuildUsers => Box::new(build_users::BuildUsers),
                 Name::Substituters => Box::new(substituters::Substituters::default()),

@@ -72,6 +72,22 @@ impl System {
             reboot_required,
         })
     }
+
+    /// The store paths whose generations are never given up: of the current, the running, the
+    /// booted system and the boot default, as far as that could be read.
+    pub fn stay(&self) -> Vec<&Path> {
+        let boot_default = match &self.boot_default {
+            Ok(BootDefault::System(link)) => Some(link),
+            Ok(BootDefault::Unknown) | Err(_) => None,
+        };
+        let links = [
+            self.current.as_ref(),
+            self.running.as_ref(),
+            self.booted.as_ref(),
+        ];
+        let links = links.into_iter().chain([boot_default]).flatten();
+        links.map(|link| link.path.as_path()).collect()
+    }
 }
 
 fn follow(link: &Path, profile: Option<&Profile>) -> Result<Option<SystemLink>> {

@@ -13,7 +13,7 @@ use super::{
     Graph, Keep, Keepers, PathId, PathSet, Resident, Roots, Seen, Snapshot, entries::Entries,
     liveness, snapshot::Files,
 };
-use crate::{FactError, Kind, Layout, Locks, NixConf, Result, STORE_DIR};
+use crate::{Layout, Locks, NixConf, Result, STORE_DIR};
 
 /// A store at one moment: its graph, its roots, and what is dead.
 #[derive(Debug)]
@@ -70,10 +70,7 @@ impl Analysis {
         conf: &NixConf,
         graph: impl FnOnce() -> Result<(Graph, T)>,
     ) -> Result<(Self, T)> {
-        let keep = Keep {
-            outputs: conf.keep_outputs,
-            derivations: conf.keep_derivations,
-        };
+        let keep = Keep::of(conf);
         let files = Files::now(layout);
         let (graph, entries) = thread::scope(|scope| {
             // Listing a large directory takes the kernel about as long as reading the database.
@@ -86,17 +83,7 @@ impl Analysis {
         });
         let ((graph, beside), entries) = (graph?, entries?);
         let mut roots = Roots::read(layout, &graph)?;
-        roots
-            .unreadable
-            .extend(conf.unread_includes.iter().map(|path| {
-                FactError::new(
-                    Kind::Denied,
-                    "read what nix.conf includes",
-                    path,
-                    "permission denied",
-                    "it may set keep-outputs or keep-derivations; run as root",
-                )
-            }));
+        roots.doubt_settings(conf);
         let locks = Locks::read(layout)?;
         let alive = liveness::mark(&graph, keep, roots.paths());
 

@@ -8,6 +8,7 @@
 use serde::Serialize;
 
 use super::{Graph, PathId, bitset::PathSet, csr::Csr};
+use crate::NixConf;
 
 /// The two settings of nix.conf that decide what keeps what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,6 +17,16 @@ pub struct Keep {
     pub outputs: bool,
     /// `keep-derivations`, on by default.
     pub derivations: bool,
+}
+
+impl Keep {
+    /// As nix.conf says.
+    pub fn of(conf: &NixConf) -> Self {
+        Self {
+            outputs: conf.keep_outputs,
+            derivations: conf.keep_derivations,
+        }
+    }
 }
 
 impl Default for Keep {
@@ -28,7 +39,7 @@ impl Default for Keep {
 }
 
 /// Calls `visit` with each path that `id` keeps alive.
-fn kept_by(graph: &Graph, keep: Keep, id: PathId, mut visit: impl FnMut(PathId)) {
+pub(super) fn kept_by(graph: &Graph, keep: Keep, id: PathId, mut visit: impl FnMut(PathId)) {
     for reference in graph.references(id) {
         if *reference != id {
             visit(*reference);

@@ -2,6 +2,8 @@
 
 mod analysis;
 mod bitset;
+mod chain;
+mod closures;
 mod csr;
 mod disk;
 mod entries;
@@ -9,10 +11,15 @@ mod filesystem;
 #[cfg(test)]
 mod fixture;
 mod graph;
+mod holdings;
 mod liveness;
+mod lookup;
 mod names;
 mod pages;
+#[cfg(test)]
+mod random;
 mod resident;
+mod retained;
 mod roots;
 mod size;
 mod snapshot;
@@ -20,12 +27,17 @@ mod weigh;
 
 pub use analysis::Analysis;
 pub use bitset::PathSet;
+pub use chain::{Chain, Edge, Step, Why};
+pub use closures::closures;
 pub use disk::{Footprint, Reclaim, optimised_inodes};
 pub use filesystem::FileSystem;
 pub use graph::{Graph, PathId, RowId};
+pub use holdings::{Holding, Holdings, ProfileHoldings};
 pub use liveness::{Keep, Keepers, extend, mark};
+pub use lookup::lookup;
 pub use resident::{Refreshed, Resident, Seen};
-pub use roots::{Root, RootKind, Roots};
+pub use retained::{HeldBy, Holder, Retained, Share};
+pub use roots::{Origin, Root, RootKind, Roots, StaleLink, StaleReason};
 pub use size::DatabaseSize;
 pub use snapshot::Snapshot;
 pub use weigh::{Moment, Pace, Reclaimable, Weights, reclaimable};

@@ -17,6 +17,18 @@ Exit codes:
   3  refused, with the reason: a collection would not be begun now
   4  a collection freed less than it was to; what it freed stays freed";
 
+const GENERATIONS_HELP: &str = "\
+Sizes are sums of NAR sizes, by the database, not of blocks on the disk:
+  CLOSURE     the generation and all that it refers to
+  ALONE       what dies if this generation's link goes and nothing else does
+  OLDER FREE  what dies if all older generations go, but for the current, running, booted and
+              boot-default ones";
+
+const ROOTS_HELP: &str = "\
+ALONE is what dies if this root goes and no other does; two roots of one path keep it together, and
+neither alone. TOGETHER is what dies if all roots of the kind go. Both are sums of NAR sizes.
+A stale link keeps nothing: what it points at is gone or not valid. Nothing is unlinked.";
+
 const RULES_HELP: &str = "\
 Exit codes, as of promtool:
   0  every file is good, every test passed
@@ -71,7 +83,8 @@ pub(super) enum Command {
     Status(Facts),
     /// Say what the store holds, and what deleting all that is dead would free on the disk.
     Store(Store),
-    /// List the generations of every profile.
+    /// List the generations of every profile, what each holds, and what giving up the older ones frees.
+    #[command(after_help = GENERATIONS_HELP)]
     Generations(Facts),
     /// Say what a remedy would do now, without doing it.
     Plan {
@@ -154,8 +167,33 @@ pub(super) struct Facts {
     pub(super) json: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Pins {
+    /// List the roots and what each alone keeps, the largest first; those that are stale last.
+    #[command(after_help = ROOTS_HELP)]
+    Roots(Facts),
+    /// Say what keeps a path: the shortest chain from a root to it.
+    Why(Why),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Why {
+    /// A store path or something in it, a link to one, a base name, or the beginning of a hash part.
+    pub(super) path: String,
+
+    /// List all roots that reach it, as `nix-store --query --roots`.
+    #[arg(long)]
+    pub(super) all: bool,
+
+    #[command(flatten)]
+    pub(super) facts: Facts,
+}
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Store {
+    #[command(subcommand)]
+    pub(super) what: Option<Pins>,
+
     /// Print the dead paths and nothing else, one on a line, as `nix-store --gc --print-dead`.
     #[arg(long)]
     pub(super) dead: bool,

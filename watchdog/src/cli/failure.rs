@@ -19,6 +19,8 @@ pub(super) enum Failure {
     Rules(#[from] LoadError),
     #[error("cannot use the configuration: {0}")]
     Limits(String),
+    #[error("{0}; see --help")]
+    Usage(String),
     #[error(transparent)]
     Watch(#[from] WatchError),
     #[error(transparent)]
@@ -65,7 +67,7 @@ impl Failure {
     /// As documented in `--help`.
     pub(super) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Config(_) | Self::Rules(_) | Self::Limits(_) => 2,
+            Self::Config(_) | Self::Rules(_) | Self::Limits(_) | Self::Usage(_) => 2,
             Self::Watch(
                 WatchError::Config(_) | WatchError::Rules(_) | WatchError::CannotAct(_),
             ) => 2,

@@ -1,11 +1,17 @@
-//! `snowguard generations`: every profile, and what each generation is to the host.
+//! `snowguard generations`: every profile, what each generation is to the host, and what it holds.
 
 use std::path::Path;
 
 use serde::Serialize;
-use snowguard_host::{Generation, Profile, Profiles, System};
+use snowguard_host::{
+    Generation, Profile, Profiles, System,
+    store::{Holdings, PathId, ProfileHoldings, Share, closures},
+};
 
-use super::{Host, failure::Failure, page::Page, system::SystemView, table::Table, text, warn};
+use super::{
+    Host, failure::Failure, page::Page, store::kept::Kept, system::SystemView, table::Table, text,
+    warn,
+};
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -20,6 +26,17 @@ struct ProfileView {
     name: String,
     current: Option<u64>,
     generations: Vec<GenerationView>,
+    /// What the generations keep together and nothing else does; `null` if it is not known.
+    together: Option<Share>,
+    /// What keeping only the newest so many frees; empty if it is not known.
+    keeping: Vec<Keeping>,
+}
+
+/// A point of the curve "keep the newest K".
+#[derive(Debug, Serialize)]
+struct Keeping {
+    keep: usize,
+    frees: Share,
 }
 
 #[derive(Debug, Serialize)]
@@ -30,17 +47,46 @@ struct GenerationView {
     /// False if the link dangles.
     valid: bool,
     marks: Vec<&'static str>,
+    /// The generation and all that it refers to; `null` if it is not valid, or not known.
+    closure: Option<Share>,
+    /// What dies if this generation goes and nothing else does; `null` if it is not known.
+    alone: Option<Share>,
+    /// What dies if all older generations go that may; `null` if it is not known.
+    frees_older: Option<Share>,
+}
+
+/// What the generations of all profiles hold.
+struct Held {
+    profiles: Vec<ProfileHoldings>,
+    /// The closures of the generations of each profile.
+    closures: Vec<Vec<Option<Share>>>,
 }
 
 pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Failure> {
-    let profiles = Profiles::read(&host.layout)?;
-    let (system, boot_error) = SystemView::of(System::read(&host.layout, &profiles)?);
-    let views: Vec<_> = (profiles.profiles.iter())
-        .map(|profile| view(profile, &system))
-        .collect();
-    let mut unreadable = profiles.unreadable;
+    let mut profiles = Profiles::read(&host.layout)?;
+    let system = System::read(&host.layout, &profiles)?;
+    let mut unreadable = std::mem::take(&mut profiles.unreadable);
+    let held = match Kept::read(&host.layout) {
+        Ok(mut kept) => {
+            let held = Held::of(&kept, &profiles, &system.stay());
+            unreadable.append(&mut kept.roots.unreadable);
+            Some(held)
+        }
+        // The links tell what there is all the same.
+        Err(error) => {
+            unreadable.push(error);
+            None
+        }
+    };
+    let (system, boot_error) = SystemView::of(system);
     unreadable.extend(boot_error);
-    warn(&unreadable, "the list is not complete");
+    let views: Vec<_> = (profiles.profiles.iter().enumerate())
+        .map(|(index, profile)| view(profile, &system, held.as_ref().map(|held| (held, index))))
+        .collect();
+    warn(
+        &unreadable,
+        "the list is not complete, and a generation may hold less than is said",
+    );
     let report = Report {
         profiles: views,
         system,
@@ -53,20 +99,59 @@ pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Fa
     for_people(&report, page)
 }
 
-fn view(profile: &Profile, system: &SystemView) -> ProfileView {
-    let generations = profile.generations.iter();
+impl Held {
+    fn of(kept: &Kept, profiles: &Profiles, stay: &[&Path]) -> Self {
+        let Kept { graph, keep, roots } = kept;
+        let profiles = Holdings::of(graph, *keep, roots, profiles, stay).profiles;
+        let all = profiles.iter().flat_map(|profile| &profile.generations);
+        let targets: Vec<PathId> = all.filter_map(|generation| generation.path).collect();
+        let mut sizes = closures(graph, &targets).into_iter();
+        let closures = (profiles.iter())
+            .map(|profile| {
+                let generations = profile.generations.iter();
+                generations
+                    .map(|g| g.path.and_then(|_| sizes.next()))
+                    .collect()
+            })
+            .collect();
+        Self { profiles, closures }
+    }
+}
+
+fn view(profile: &Profile, system: &SystemView, held: Option<(&Held, usize)>) -> ProfileView {
+    let holdings = held.map(|(held, index)| &held.profiles[index]);
+    let generation = |(place, generation): (usize, &Generation)| {
+        let holding = holdings.map(|holdings| &holdings.generations[place]);
+        GenerationView {
+            number: generation.id.number,
+            created: text::time(generation.id.created),
+            store_path: text::lossless(&generation.id.target),
+            valid: generation.valid,
+            marks: marks(profile, generation, system),
+            closure: held.and_then(|(held, index)| held.closures[index][place]),
+            alone: holding.map(|holding| holding.alone),
+            frees_older: holding.map(|holding| holding.frees_older),
+        }
+    };
     ProfileView {
         name: text::lossless(&profile.name),
         current: profile.current,
-        generations: generations
-            .map(|generation| GenerationView {
-                number: generation.id.number,
-                created: text::time(generation.id.created),
-                store_path: text::lossless(&generation.id.target),
-                valid: generation.valid,
-                marks: marks(profile, generation, system),
-            })
+        generations: profile
+            .generations
+            .iter()
+            .enumerate()
+            .map(generation)
             .collect(),
+        together: holdings.map(|holdings| holdings.together),
+        keeping: holdings.map_or_else(Vec::new, |holdings| {
+            let keeps = 1..=profile.generations.len();
+            keeps
+                .map(|keep| Keeping {
+                    keep,
+                    frees: holdings.keeping(keep),
+                })
+                .collect()
+        }),
     }
 }
 
@@ -87,8 +172,22 @@ fn marks(profile: &Profile, generation: &Generation, system: &SystemView) -> Vec
 }
 
 fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
-    let headings = ["PROFILE", "GENERATION", "CREATED", "IS", "STORE PATH"];
-    let mut table = Table::new(&headings, &[1]);
+    let headings = [
+        "PROFILE",
+        "GENERATION",
+        "CREATED",
+        "CLOSURE (NAR)",
+        "ALONE (NAR)",
+        "OLDER FREE (NAR)",
+        "IS",
+        "STORE PATH",
+    ];
+    let mut table = Table::new(&headings, &[1, 3, 4, 5]);
+    let bound = if report.complete { "" } else { "<= " };
+    let size = |share: Option<Share>, bound: &str| match share {
+        Some(share) => format!("{bound}{}", text::size(share.nar_bytes)),
+        None => "?".to_owned(),
+    };
     for profile in &report.profiles {
         for generation in &profile.generations {
             let mut is = generation.marks.clone();
@@ -99,6 +198,9 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
                 profile.name.clone(),
                 generation.number.to_string(),
                 generation.created.clone(),
+                size(generation.closure, ""),
+                size(generation.alone, bound),
+                size(generation.frees_older, bound),
                 is.join(" "),
                 generation.store_path.clone(),
             ]);

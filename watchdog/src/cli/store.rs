@@ -1,5 +1,9 @@
 //! `snowguard store`: what the store holds, what of it is dead, and what deleting that frees.
 
+pub(super) mod kept;
+mod roots;
+mod why;
+
 use std::{collections::BTreeMap, os::unix::ffi::OsStrExt};
 
 use serde::Serialize;
@@ -61,6 +65,20 @@ pub(super) fn run(
     asked: &arguments::Store,
     page: &mut Page<'_>,
 ) -> Result<(), Failure> {
+    match &asked.what {
+        Some(_) if asked.dead => {
+            return Err(Failure::Usage(
+                "--dead asks for the dead paths alone".into(),
+            ));
+        }
+        Some(arguments::Pins::Roots(facts)) => {
+            return roots::run(host, asked.facts.json || facts.json, page);
+        }
+        Some(arguments::Pins::Why(why)) => {
+            return why::run(host, why, asked.facts.json || why.facts.json, page);
+        }
+        None => {}
+    }
     let layout = &host.layout;
     let (file_system, analysis) = read(layout)?;
     warn(&analysis.roots.unreadable, UPPER_BOUND);
@@ -213,13 +231,7 @@ fn roots(roots: &BTreeMap<RootKind, usize>) -> String {
     let each: Vec<String> = roots
         .iter()
         .map(|(kind, count)| {
-            let kind = match kind {
-                RootKind::Profile => "of profiles",
-                RootKind::Permanent => "permanent",
-                RootKind::Indirect => "links such as result",
-                RootKind::Runtime => "of running processes",
-                RootKind::Temporary => "of builds in flight",
-            };
+            let kind = kind_words(*kind);
             format!("{count} {kind}")
         })
         .collect();
@@ -227,5 +239,16 @@ fn roots(roots: &BTreeMap<RootKind, usize>) -> String {
         "none: every path is dead".to_owned()
     } else {
         each.join(", ")
+    }
+}
+
+/// What the roots of a kind are, after their number.
+fn kind_words(kind: RootKind) -> &'static str {
+    match kind {
+        RootKind::Profile => "of profiles",
+        RootKind::Permanent => "permanent",
+        RootKind::Indirect => "links such as result",
+        RootKind::Runtime => "of running processes",
+        RootKind::Temporary => "of builds in flight",
     }
 }

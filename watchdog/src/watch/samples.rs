@@ -145,10 +145,12 @@ pub(super) fn window(window: &Window, allowed: usize) -> Vec<Family> {
 /// The facts that the exporter, which is not root, sees less of: what other users' processes
 /// keep, whose builds run, and root's cache of lookups.
 pub(super) fn only_root_sees(families: &[Family]) -> Vec<Family> {
-    const PREFIXES: [&str; 9] = [
+    const PREFIXES: [&str; 11] = [
         "nix_store_dead_",
         "nix_store_reclaimable_",
         "nix_gc_roots",
+        "nix_profile_reclaimable_",
+        "nix_profiles_reclaimable_",
         "nix_store_paths_added_",
         "nix_store_nar_bytes_added_",
         "nix_substitut",

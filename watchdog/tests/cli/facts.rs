@@ -163,6 +163,8 @@ fn no_command_that_tells_changes_anything_on_the_host() {
         &["store"][..],
         &["store", "--dead"],
         &["generations"],
+        &["store", "roots"],
+        &["store", "why", "00000000000000000000000000000001"],
         &["plan", "gc", "--free", "90KiB", "--config", &any_age],
         &["status"],
         &["history"],

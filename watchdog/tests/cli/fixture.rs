@@ -115,6 +115,17 @@ impl Fixture {
         path
     }
 
+    /// Lets one path refer to another.
+    pub(crate) fn refer(&self, from: &str, to: &str) {
+        self.database()
+            .execute(
+                "INSERT INTO Refs SELECT a.id, b.id FROM ValidPaths a, ValidPaths b \
+                 WHERE a.path = ?1 AND b.path = ?2",
+                [from, to],
+            )
+            .unwrap();
+    }
+
     /// Makes a link of the host, and the directories on the way to it.
     pub(crate) fn link(&self, link: &str, target: &str) {
         let link = self.root().join(link);

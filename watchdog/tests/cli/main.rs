@@ -6,6 +6,7 @@ mod bad_input;
 mod facts;
 #[cfg(test)]
 mod fixture;
+mod holds;
 #[cfg(test)]
 mod nix_agrees;
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::{
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Component, Path, PathBuf},
+    time::SystemTime,
 };
 
-use super::{RootKind, Roots, valid_path};
+use super::{Root, RootKind, Roots, StaleLink, StaleReason, valid_path};
 use crate::{FactError, Kind, Layout, Result, store::Graph};
 
 const ATTEMPT: &str = "read the GC roots";
@@ -100,7 +101,9 @@ impl Walk<'_> {
             Err(source) => return self.doubt(path, &source),
         };
         if is_in_store(&target) {
-            self.found(path, &target, kind);
+            if !self.found(path, &target, kind, None) {
+                self.stale(path, target, kind, StaleReason::NotValid);
+            }
             return Ok(());
         }
         // One further hop, as Nix makes it: `gcroots/auto/HASH -> /home/u/result -> store`.
@@ -109,17 +112,32 @@ impl Walk<'_> {
         } else {
             kind
         };
-        let target = absolute(&target, path.parent().unwrap_or(Path::new("/")));
-        for candidate in self.candidates(path, &target) {
-            match fs::read_link(&candidate) {
-                Ok(inner) => self.found(&candidate, &inner, outer_kind),
-                // Gone, or a file or directory (EINVAL), which is no root.
+        let places = self.candidates(
+            path,
+            &absolute(&target, path.parent().unwrap_or(Path::new("/"))),
+        );
+        let (mut gone, mut invalid) = (0, false);
+        for candidate in &places {
+            match fs::read_link(candidate) {
+                Ok(inner) => {
+                    let is_root = self.found(candidate, &inner, outer_kind, Some(path));
+                    invalid |= !is_root && is_in_store(&inner);
+                }
                 Err(source)
                     if source.kind() == io::ErrorKind::NotFound
-                        || source.kind() == io::ErrorKind::InvalidInput
-                        || source.kind() == io::ErrorKind::NotADirectory => {}
-                Err(source) => self.doubt(&candidate, &source)?,
+                        || source.kind() == io::ErrorKind::NotADirectory =>
+                {
+                    gone += 1;
+                }
+                // A file or directory, which is no root.
+                Err(source) if source.kind() == io::ErrorKind::InvalidInput => {}
+                Err(source) => self.doubt(candidate, &source)?,
             }
+        }
+        if gone == places.len() {
+            self.stale(path, target, outer_kind, StaleReason::TargetGone);
+        } else if invalid {
+            self.stale(path, target, outer_kind, StaleReason::NotValid);
         }
         Ok(())
     }
@@ -139,13 +157,31 @@ impl Walk<'_> {
         }
     }
 
-    fn found(&mut self, link: &Path, target: &Path, kind: RootKind) {
-        if let Some(id) = target
+    /// Adds a root; false if the link does not lead to a valid path.
+    fn found(&mut self, link: &Path, target: &Path, kind: RootKind, via: Option<&Path>) -> bool {
+        let path = target
             .to_str()
-            .and_then(|target| valid_path(self.graph, target))
-        {
-            self.roots.add(id, link, kind);
+            .and_then(|target| valid_path(self.graph, target));
+        if let Some(path) = path {
+            self.roots.found.push(Root {
+                path,
+                link: link.to_owned(),
+                kind,
+                via: via.map(Path::to_owned),
+                made: made(link),
+            });
         }
+        path.is_some()
+    }
+
+    fn stale(&mut self, link: &Path, target: PathBuf, kind: RootKind, reason: StaleReason) {
+        self.roots.stale.push(StaleLink {
+            link: link.to_owned(),
+            target,
+            kind,
+            reason,
+            made: made(link),
+        });
     }
 
     /// ENOENT is a link that went away meanwhile; anything else leaves the set in doubt.
@@ -157,6 +193,12 @@ impl Walk<'_> {
         }
         Ok(())
     }
+}
+
+/// `None` for a link that went away meanwhile.
+fn made(link: &Path) -> Option<SystemTime> {
+    let meta = fs::symlink_metadata(link).ok()?;
+    meta.modified().ok()
 }
 
 fn is_in_store(target: &Path) -> bool {

@@ -120,6 +120,13 @@ fn a_link_to_what_is_not_valid_is_no_root() {
     );
     link("/nix/store/", &host.gcroots("store"));
     assert_eq!(host.found(), []);
+    let stale = host.read().unwrap().stale;
+    let stale: Vec<_> = stale.iter().map(|link| (&link.link, link.reason)).collect();
+    let expected = ["gone", "store"].map(|name| (host.gcroots(name), StaleReason::NotValid));
+    assert_eq!(
+        stale,
+        expected.each_ref().map(|(link, reason)| (link, *reason))
+    );
 }
 
 #[test]
@@ -127,6 +134,12 @@ fn an_automatic_root_whose_target_is_gone_is_left_in_place() {
     let host = Host::new();
     let stale = link(host.store.path("home/u/result"), &host.gcroots("auto/0"));
     assert_eq!(host.found(), []);
+    let [told] = &host.read().unwrap().stale[..] else {
+        panic!("it is not named");
+    };
+    assert_eq!((&told.link, told.reason), (&stale, StaleReason::TargetGone));
+    assert_eq!(told.target, host.store.path("home/u/result"));
+    assert!(told.made.is_some());
     // Nix unlinks it here, also for a mere `--print-roots`; the target may be on a file system
     // that is not mounted now.
     assert!(fs::symlink_metadata(stale).is_ok());
@@ -197,4 +210,41 @@ fn a_source_of_roots_that_cannot_be_read_is_named_and_the_others_are_still_read(
     };
     assert_eq!(error.path, host.store.path("nix/var/nix/temproots"));
     assert!(error.cure.contains("nothing is deleted"));
+}
+
+#[test]
+fn a_root_says_by_which_link_it_was_found_and_a_generation_is_one_root() {
+    let host = Host::new();
+    let profiles = host.store.path("nix/var/nix/profiles");
+    let generation = link(&host.path, &profiles.join("p-1-link"));
+    link("p-1-link", &profiles.join("p"));
+    let result = link(&host.path, &host.store.path("home/u/result"));
+    let auto = link(&result, &host.gcroots("auto/0"));
+    let found = host.read().unwrap().found;
+    let told: Vec<_> = found
+        .iter()
+        .map(|r| (&r.link, r.via.as_ref(), r.origin()))
+        .collect();
+    let expected = [
+        (&generation, None, Origin::Generation),
+        (&result, Some(&auto), Origin::Result),
+    ];
+    assert_eq!(told, expected);
+    assert!(found.iter().all(|root| root.made.is_some()));
+}
+
+#[test]
+fn a_process_is_one_holder_in_however_many_ways_it_keeps_paths() {
+    let host = Host::new();
+    let process = host.store.path("proc/77");
+    link(&host.path, &process.join("exe"));
+    link(&host.path, &process.join("fd/3"));
+    let layout = host.layout();
+    let roots = host.read().unwrap();
+    let holders: Vec<_> = roots
+        .found
+        .iter()
+        .map(|root| root.holder(&layout))
+        .collect();
+    assert_eq!(holders, [process.clone(), process]);
 }
