@@ -161,7 +161,10 @@ mod tests {
             (r#"{"version": 8, "root": "r", "nodes": {}}"#, "version 8"),
             (r#"{"version": 7, "root": "r", "nodes": {}}"#, "no node"),
             (&lock(r#"{"x": "nowhere"}"#), "no node \"nowhere\""),
-            (&lock(r#"{"x": ["home", "y"]}"#), "no input \"y\""),
+            (
+                &lock(r#"{"home": "home", "x": ["home", "y"]}"#),
+                "no input \"y\"",
+            ),
             (&lock(r#"{"a": "a", "x": ["a", "b"]}"#), "circle"),
             (
                 r#"{"version": 7, "root": "r", "nodes": {"r": {"locked": {"lastModified": -1}}}}"#,

@@ -125,7 +125,8 @@ fn own_locks(store: &Store) -> Vec<String> {
             let inode = words[5].rsplit(':').next().unwrap();
             words[4] == own && inodes.contains(inode)
         })
-        .map(str::to_owned)
+        // Without the number of the line, which the locks of others shift.
+        .map(|line| line.split_once(':').unwrap().1.to_owned())
         .collect()
 }
 
