@@ -309,6 +309,14 @@ impl Settings {
                     .to_owned(),
             );
         }
+        if let Some((name, _)) = (self.probes.iter())
+            .find(|(_, probe)| !probe.interval.is_zero() && probe.interval >= self.rollback.soak)
+        {
+            return Err(format!(
+                "`probes.{name}.interval` must be shorter than `rollback.soak`: what was seen \
+                 healthy once is not known good"
+            ));
+        }
         if self.rollback.verify_soak >= self.rollback.verify_window {
             return Err(
                 "`rollback.verify_soak` must be shorter than `rollback.verify_window`, or \

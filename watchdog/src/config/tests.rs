@@ -73,6 +73,7 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[gc]\nballast = \"1MiB\"\n",
         "[rollback]\nsoak = \"0s\"\n",
         "[rollback]\nverify_soak = \"5m\"\n",
+        "[probes.p]\nkind = \"dns\"\nhost = \"a\"\ninterval = \"10m\"\n",
         "[watchdog]\ninterval = \"10m\"\n",
         "[watchdog]\nstate_dir = \"here\"\n",
         "[watchdog]\njournal_size = \"1KiB\"\n",

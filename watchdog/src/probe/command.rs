@@ -7,7 +7,7 @@ use std::{
     io::Read,
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, ChildStderr, Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -25,9 +25,27 @@ const POLL: Duration = Duration::from_millis(10);
 /// How much of the end of stderr is kept.
 const TAIL: usize = 2048;
 
+/// How much of standard output is read by a probe that reads it.
+const MAX_OUTPUT: usize = 1024 * 1024;
+
+/// The program ends with 0.
+pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+    run(program, args, timeout, Stdio::null()).map(|_| format!("{program:?} succeeded"))
+}
+
+/// What a program that ends with 0 prints, as far as it is at most a mebibyte.
+pub(super) fn output(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+    run(program, args, timeout, Stdio::piped())
+}
+
 /// Runs the program, without a shell, with an empty environment, in a process group of its own
 /// that is killed as a whole at the end.
-pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+fn run(
+    program: &Path,
+    args: &[String],
+    timeout: Duration,
+    stdout: Stdio,
+) -> Result<String, String> {
     let begun = Instant::now();
     let mut child = Command::new(program)
         .args(args)
@@ -35,11 +53,12 @@ pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Resul
         .current_dir("/")
         .process_group(0)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|cause| format!("cannot run {program:?}: {cause}"))?;
-    let said = child.stderr.take().map(tail);
+    let said = child.stderr.take().map(|pipe| end_of(pipe, TAIL));
+    let printed = child.stdout.take().map(|pipe| end_of(pipe, MAX_OUTPUT));
     let in_time = ended_within(&child, begun, timeout);
     // Before the child is reaped, so that its number still names its group and nobody else's.
     if let Ok(group) = i32::try_from(child.id()) {
@@ -50,12 +69,15 @@ pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Resul
         .wait()
         .map_err(|cause| format!("cannot wait for {program:?}: {cause}"))?;
     // The group is dead, so the pipe ends; unless a process left the group, which nobody waits for.
-    let said = said.and_then(|said| said.recv_timeout(Duration::from_millis(200)).ok());
-    let said = said.unwrap_or_default();
+    let read = |pipe: Option<mpsc::Receiver<String>>| {
+        let text = pipe.and_then(|pipe| pipe.recv_timeout(Duration::from_millis(200)).ok());
+        text.unwrap_or_default()
+    };
+    let (said, printed) = (read(said), read(printed));
     match in_time {
         Err(why) => Err(format!("cannot watch {program:?}: {why}")),
         Ok(false) => Err(format!("{program:?} took longer than {timeout:?}; {said}")),
-        Ok(true) if status.success() => Ok(format!("{program:?} succeeded")),
+        Ok(true) if status.success() => Ok(printed),
         Ok(true) => Err(format!("{program:?}: {status}; {said}")),
     }
 }
@@ -78,14 +100,14 @@ fn ended_within(child: &Child, begun: Instant, timeout: Duration) -> Result<bool
 }
 
 /// Reads all of a pipe and keeps its end, on a thread so that a full pipe stops no child.
-fn tail(mut pipe: ChildStderr) -> mpsc::Receiver<String> {
+fn end_of(mut pipe: impl Read + Send + 'static, keep: usize) -> mpsc::Receiver<String> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let mut kept = Vec::new();
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = pipe.read(&mut buffer) {
             kept.extend_from_slice(buffer.get(..count).unwrap_or_default());
-            let excess = kept.len().saturating_sub(TAIL);
+            let excess = kept.len().saturating_sub(keep);
             kept.drain(..excess);
         }
         // Nobody listens any more if this came too late.

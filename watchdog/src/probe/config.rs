@@ -5,25 +5,67 @@ use std::{path::PathBuf, time::Duration};
 use hyper::Uri;
 use jiff::SignedDuration;
 use serde::Deserialize;
+use snowguard_exporter::units::TimeSpan;
+
+mod kinds;
 
 /// No probe may take longer, so that a tick stays a tick.
 pub const MAX_TIMEOUT: Duration = Duration::from_secs(30);
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_FAILURES: u32 = 100;
+/// What is looked at less often than this is no probe of a deploy.
+const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// How many automatic restarts of a unit are borne by default.
+const DEFAULT_RESTARTS: u64 = 2;
 
 /// One probe, checked: each kind has its own keys and no other's.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Raw")]
+#[serde(try_from = "kinds::Raw")]
 pub struct ProbeConfig {
     /// What is tried.
     pub check: Check,
     /// How long it may take. Written with a unit (`"5s"`), at most [`MAX_TIMEOUT`].
     pub timeout: Duration,
-    /// How many failures in a row count as failed.
+    /// How many of the last [`Self::of`] runs must have failed for the probe to count as failed.
     pub failures: u32,
+    /// How many of the last runs are looked at. The same as `failures` means failures in a row.
+    pub of: u32,
+    /// It runs at most so often; its result is carried in between. Zero for every tick.
+    pub interval: Duration,
+    /// How long after an activation a failure counts for nothing.
+    pub grace: Duration,
+    /// Whether it condemns a deploy, and must pass for one to be known good.
+    pub severity: Severity,
 }
 
-/// What a probe tries.
+/// What a probe is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A deploy under which it fails is condemned.
+    #[default]
+    Required,
+    /// It is published, and that is all.
+    Wanted,
+}
+
+impl ProbeConfig {
+    /// A probe with the default of every key but those of its kind.
+    pub const fn new(check: Check) -> Self {
+        Self {
+            check,
+            timeout: DEFAULT_TIMEOUT,
+            failures: 2,
+            of: 2,
+            interval: Duration::ZERO,
+            grace: Duration::ZERO,
+            severity: Severity::Required,
+        }
+    }
+}
+
+/// What a probe tries. All of it is tried as the watchdog runs, under the watchdog's own root and
+/// not under `--root`: a probe looks at services, and those run beside the watchdog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Check {
     /// A TCP connection can be made.
@@ -40,99 +82,50 @@ pub enum Check {
         /// What the body must contain.
         body_contains: Option<String>,
     },
-    /// A program exits with 0. It runs as the watchdog does, under the watchdog's own root (not
-    /// under `--root`), without a shell, with an empty environment.
+    /// A program exits with 0, without a shell, with an empty environment.
     Command {
         /// The program, an absolute path.
         program: PathBuf,
         /// Its arguments.
         args: Vec<String>,
     },
+    /// Units of systemd are well.
+    Systemd {
+        /// Units that must be active.
+        units: Vec<String>,
+        /// How often systemd may have restarted any one of them since the activation.
+        max_restarts: u64,
+        /// How many units of the whole host may be in the failed state; `None` asks nothing.
+        max_failed: Option<u64>,
+    },
+    /// A small file can be made in a directory, written, synced to the disk and removed.
+    Writable {
+        /// The directory, an absolute path.
+        directory: PathBuf,
+    },
+    /// A name has an address (`getaddrinfo(3)`: what `nsswitch.conf` says counts).
+    Dns {
+        /// The name.
+        host: String,
+    },
+    /// There is a route to everywhere.
+    DefaultRoute {
+        /// Of which family of addresses.
+        family: RouteFamily,
+    },
 }
 
-#[derive(Deserialize)]
+/// Which default route is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum RawKind {
-    Tcp,
-    Http,
-    Command,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(u16),
-    More(Vec<u16>),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    kind: RawKind,
-    address: Option<String>,
-    url: Option<String>,
-    status: Option<OneOrMore>,
-    body_contains: Option<String>,
-    command: Option<Vec<String>>,
-    timeout: Option<String>,
-    failures: Option<u32>,
-}
-
-impl TryFrom<Raw> for ProbeConfig {
-    type Error = String;
-
-    fn try_from(raw: Raw) -> Result<Self, String> {
-        let Raw {
-            kind,
-            address,
-            url,
-            status,
-            body_contains,
-            command,
-            timeout,
-            failures,
-        } = raw;
-        let timeout = timeout.map_or(Ok(DEFAULT_TIMEOUT), |text| parse_timeout(&text))?;
-        let failures = failures.unwrap_or(2);
-        if !(1..=MAX_FAILURES).contains(&failures) {
-            return Err(format!(
-                "`failures` is {failures}; give a number from 1 to {MAX_FAILURES}"
-            ));
-        }
-        let foreign =
-            |kind: &str, keys: &[(&str, bool)]| match keys.iter().find(|(_, given)| *given) {
-                Some((key, _)) => Err(format!("a probe of kind `{kind}` has no key `{key}`")),
-                None => Ok(()),
-            };
-        let http_keys = [
-            ("url", url.is_some()),
-            ("status", status.is_some()),
-            ("body_contains", body_contains.is_some()),
-        ];
-        let address_key = ("address", address.is_some());
-        let command_key = ("command", command.is_some());
-        let check = match kind {
-            RawKind::Tcp => {
-                foreign("tcp", &http_keys)?;
-                foreign("tcp", &[command_key])?;
-                tcp(address)?
-            }
-            RawKind::Http => {
-                foreign("http", &[address_key, command_key])?;
-                http(url, status, body_contains)?
-            }
-            RawKind::Command => {
-                foreign("command", &http_keys)?;
-                foreign("command", &[address_key])?;
-                argv(command)?
-            }
-        };
-        Ok(Self {
-            check,
-            timeout,
-            failures,
-        })
-    }
+pub enum RouteFamily {
+    /// Either of the two.
+    #[default]
+    Any,
+    /// 0.0.0.0/0.
+    Ipv4,
+    /// ::/0.
+    Ipv6,
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -148,136 +141,30 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn tcp(address: Option<String>) -> Result<Check, String> {
-    let address = address.ok_or("a probe of kind `tcp` needs `address = \"HOST:PORT\"`")?;
-    match address.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0) => {
-            Ok(Check::Tcp { address })
-        }
-        _ => Err(format!("`address` is {address:?}; write HOST:PORT")),
-    }
-}
-
-fn http(
-    url: Option<String>,
-    status: Option<OneOrMore>,
-    body_contains: Option<String>,
-) -> Result<Check, String> {
-    let url = url.ok_or("a probe of kind `http` needs `url = \"http://…\"`")?;
-    let parsed: Uri = url
-        .parse()
-        .map_err(|cause| format!("`url` is {url:?}: {cause}"))?;
-    if parsed.scheme_str() != Some("http") || parsed.host().is_none_or(str::is_empty) {
+/// `failures` and `of`: n of the last m runs.
+fn window(failures: Option<u32>, of: Option<u32>) -> Result<(u32, u32), String> {
+    let failures = failures.unwrap_or(2);
+    if !(1..=MAX_FAILURES).contains(&failures) {
         return Err(format!(
-            "`url` is {url:?}; only http://HOST[:PORT]/PATH can be probed"
+            "`failures` is {failures}; give a number from 1 to {MAX_FAILURES}"
         ));
     }
-    if parsed.authority().is_some_and(|a| a.as_str().contains('@')) {
-        return Err("`url` names a user; probes send no credentials".to_owned());
-    }
-    let status = match status {
-        None => Vec::new(),
-        Some(OneOrMore::One(one)) => vec![one],
-        Some(OneOrMore::More(more)) => more,
-    };
-    if let Some(wrong) = status.iter().find(|code| !(100..=599).contains(*code)) {
-        return Err(format!("`status` names {wrong}; a status is 100 to 599"));
-    }
-    Ok(Check::Http {
-        url: parsed,
-        status,
-        body_contains,
-    })
-}
-
-fn argv(command: Option<Vec<String>>) -> Result<Check, String> {
-    let command =
-        command.ok_or("a probe of kind `command` needs `command = [\"/PROGRAM\", \"ARG\"]`")?;
-    let mut words = command.into_iter();
-    let program = PathBuf::from(words.next().ok_or("`command` is empty")?);
-    if !program.is_absolute() {
+    let of = of.unwrap_or(failures);
+    if !(failures..=MAX_FAILURES).contains(&of) {
         return Err(format!(
-            "`command` begins with {program:?}; give the absolute path of the program"
+            "`of` is {of}; give a number from {failures}, which is `failures`, to {MAX_FAILURES}"
         ));
     }
-    Ok(Check::Command {
-        program,
-        args: words.collect(),
-    })
+    Ok((failures, of))
+}
+
+fn interval(given: Option<TimeSpan>) -> Result<Duration, String> {
+    match given {
+        None => Ok(Duration::ZERO),
+        Some(TimeSpan(span)) if span <= MAX_INTERVAL => Ok(span),
+        Some(span) => Err(format!("`interval` is \"{span}\"; give at most one day")),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use super::*;
-
-    fn read(text: &str) -> Result<ProbeConfig, String> {
-        #[derive(Debug, Deserialize)]
-        struct File {
-            probes: BTreeMap<String, ProbeConfig>,
-        }
-        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
-        Ok(file.probes.into_values().next().expect("one probe"))
-    }
-
-    #[test]
-    fn every_kind_is_read_with_its_defaults() {
-        let tcp = read("[probes.ssh]\nkind = 'tcp'\naddress = '127.0.0.1:22'").expect("tcp");
-        assert_eq!((tcp.timeout, tcp.failures), (Duration::from_secs(5), 2));
-        let http = read(
-            "[probes.web]\nkind='http'\nurl='http://[::1]:80/x'\nstatus=[200,204]\ntimeout='500ms'\nfailures=1",
-        );
-        let http = http.expect("http");
-        assert_eq!(http.timeout, Duration::from_millis(500));
-        assert!(matches!(http.check, Check::Http { status, .. } if status == [200, 204]));
-        let command = read("[probes.job]\nkind = 'command'\ncommand = ['/bin/true', 'a b']");
-        let expected = Check::Command {
-            program: "/bin/true".into(),
-            args: vec!["a b".into()],
-        };
-        assert_eq!(command.expect("command").check, expected);
-    }
-
-    #[test]
-    fn a_mistake_is_refused_with_the_key_that_is_wrong() {
-        for (text, said) in [
-            ("kind = 'tcp'", "needs `address"),
-            ("kind = 'tcp'\naddress = 'host'", "write HOST:PORT"),
-            (
-                "kind = 'tcp'\naddress = 'h:1'\nurl = 'http://h'",
-                "no key `url`",
-            ),
-            ("kind = 'http'\nurl = 'https://h/'", "only http://"),
-            ("kind = 'http'\nurl = 'http://u:p@h/'", "no credentials"),
-            ("kind = 'http'\nurl = 'http://h/'\nstatus = 99", "names 99"),
-            ("kind = 'command'\ncommand = []", "is empty"),
-            ("kind = 'command'\ncommand = ['true']", "absolute path"),
-            (
-                "kind = 'command'\ncommand = ['/x']\naddress = 'h:1'",
-                "no key `address`",
-            ),
-            (
-                "kind = 'tcp'\naddress = 'h:1'\ntimeout = '5'",
-                "with its unit",
-            ),
-            (
-                "kind = 'tcp'\naddress = 'h:1'\ntimeout = '31s'",
-                "at most 30s",
-            ),
-            (
-                "kind = 'tcp'\naddress = 'h:1'\ntimeout = '-1s'",
-                "more than 0",
-            ),
-            ("kind = 'tcp'\naddress = 'h:1'\nfailures = 0", "from 1 to"),
-            (
-                "kind = 'tcp'\naddress = 'h:1'\ncolour = 1",
-                "unknown field `colour`",
-            ),
-            ("kind = 'icmp'", "unknown variant `icmp`"),
-        ] {
-            let error = read(&format!("[probes.p]\n{text}")).expect_err(text);
-            assert!(error.contains(said), "{text}: {error}");
-        }
-    }
-}
+mod tests;

@@ -1,13 +1,17 @@
 //! Probes: is what this host is for still working?
 //!
-//! Probes run in every mode and change nothing. All of them run at once, and none keeps the
-//! watchdog longer than its timeout.
+//! Probes run in every mode and change nothing; the one of kind `writable` leaves nothing behind
+//! of what it writes. All of them run at once, and none keeps the watchdog longer than its timeout.
 
 mod command;
 pub mod config;
+mod dns;
 mod http;
+mod route;
 mod run;
+mod systemd;
 mod tcp;
+mod writable;
 
-pub use config::{Check, ProbeConfig};
-pub use run::{ProbeResult, Prober};
+pub use config::{Check, ProbeConfig, Severity};
+pub use run::{Means, ProbeResult, Prober};

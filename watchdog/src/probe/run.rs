@@ -1,84 +1,129 @@
-//! Runs all probes at once and judges them by their failures in a row.
+//! Runs the probes that are due, all at once, and judges each by its last runs.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     io,
-    sync::mpsc,
+    path::PathBuf,
+    sync::{Arc, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use super::{
     command,
-    config::{Check, ProbeConfig},
-    http, tcp,
+    config::{Check, ProbeConfig, Severity},
+    dns, http, route,
+    systemd::{self, Restarts},
+    tcp, writable,
 };
 
-/// What a probe may be late beyond its timeout, for its thread to report.
+/// What a probe may be late beyond its timeout, for its thread to report; and what a tick may be
+/// early for a probe to be due.
 const SLACK: Duration = Duration::from_millis(500);
 
-/// How one probe went in one tick.
+/// What probes need of the host beside themselves.
+#[derive(Debug, Clone)]
+pub struct Means {
+    /// `systemctl`, an absolute path.
+    pub systemctl: PathBuf,
+    /// The directory of the routing tables, `/proc/net`.
+    pub net: PathBuf,
+}
+
+/// How one probe stands in one tick.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeResult {
     /// The name that the configuration gives it.
     pub name: String,
-    /// False if it failed as many times in a row as it takes to count, this time included.
+    /// False if so many of its last runs failed that it counts as failed.
     pub ok: bool,
-    /// Whether it passed this time.
+    /// Whether its last run passed.
     pub passed: bool,
+    /// What it is for.
+    pub severity: Severity,
     /// One line for people: what answered, or why it failed.
     pub detail: String,
-    /// How long it took.
+    /// How long its last run took.
     pub duration: Duration,
 }
 
-/// All probes of the configuration, with their failures in a row.
+/// All probes of the configuration, with their last runs.
 #[derive(Debug)]
 pub struct Prober {
+    means: Arc<Means>,
     probes: BTreeMap<String, Probe>,
 }
 
 #[derive(Debug)]
 struct Probe {
     config: ProbeConfig,
-    failed_in_a_row: u32,
+    /// Which of the last runs failed, the newest last; those in a grace are left out.
+    failed: VecDeque<bool>,
+    /// The last run: when, and how it went.
+    last: Option<(Instant, Outcome)>,
+    /// Restarts of the units that it names.
+    restarts: BTreeMap<String, Restarts>,
     /// The thread of a run that did not come back in time: a name look-up cannot be interrupted.
     lost: Option<JoinHandle<()>>,
+}
+
+/// What a run may count on from the one before.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Look {
+    /// There was none.
+    pub(super) first: bool,
+    /// It was of the same trial.
+    pub(super) counts_on: bool,
 }
 
 type Answer = Result<String, String>;
 type Outcome = (Answer, Duration);
 
+/// What the thread of a run reports.
+struct Report {
+    name: String,
+    outcome: Outcome,
+    restarts: BTreeMap<String, Restarts>,
+}
+
 impl Prober {
-    /// The probes of the configuration, none of which has failed yet.
-    pub fn new(configs: BTreeMap<String, ProbeConfig>) -> Self {
+    /// The probes of the configuration, none of which has run yet.
+    pub fn new(configs: BTreeMap<String, ProbeConfig>, means: Means) -> Self {
         let probe = |config| Probe {
             config,
-            failed_in_a_row: 0,
+            failed: VecDeque::new(),
+            last: None,
+            restarts: BTreeMap::new(),
             lost: None,
         };
         let probes = configs.into_iter().map(|(name, c)| (name, probe(c)));
         Self {
+            means: Arc::new(means),
             probes: probes.collect(),
         }
     }
 
-    /// Runs every probe once, all at the same time, in the order of their names. Takes as long as
-    /// the longest timeout and half a second more, at most.
-    pub fn run(&mut self) -> Vec<ProbeResult> {
+    /// Runs every probe that is due, all at the same time, in the order of their names. Takes as
+    /// long as the longest timeout and half a second more, at most. `trial` is how long ago the
+    /// system was activated that is on trial, `None` while none is.
+    pub fn run(&mut self, now: Instant, trial: Option<Duration>) -> Vec<ProbeResult> {
         let begun = Instant::now();
-        let (sender, receiver) = mpsc::channel::<(String, Outcome)>();
+        let (sender, receiver) = mpsc::channel::<Report>();
         let mut outcomes = BTreeMap::<String, Outcome>::new();
         let mut threads = BTreeMap::new();
         let mut longest = Duration::ZERO;
         for (name, probe) in &mut self.probes {
+            if !probe.is_due(now, trial) {
+                continue;
+            }
             if probe.lost.as_ref().is_some_and(|lost| !lost.is_finished()) {
                 let why = "its last run has not come back yet".to_owned();
                 outcomes.insert(name.clone(), (Err(why), Duration::ZERO));
                 continue;
             }
             probe.lost = None;
-            match spawn(name, &probe.config, sender.clone()) {
+            let look = probe.look(now, trial);
+            match probe.spawn(name, &self.means, look, sender.clone()) {
                 Ok(thread) => {
                     longest = longest.max(probe.config.timeout);
                     threads.insert(name.clone(), thread);
@@ -93,69 +138,139 @@ impl Prober {
         let deadline = longest + SLACK;
         let left = || deadline.saturating_sub(begun.elapsed());
         // Ends when every thread has reported, or at the deadline.
-        while let Ok((name, outcome)) = receiver.recv_timeout(left()) {
-            threads.remove(&name);
-            outcomes.insert(name, outcome);
+        while let Ok(report) = receiver.recv_timeout(left()) {
+            threads.remove(&report.name);
+            if let Some(probe) = self.probes.get_mut(&report.name) {
+                probe.restarts = report.restarts;
+            }
+            outcomes.insert(report.name, report.outcome);
         }
         for (name, thread) in threads {
             if let Some(probe) = self.probes.get_mut(&name) {
+                let why = format!("no answer in {:?}", probe.config.timeout);
+                outcomes.insert(name, (Err(why), begun.elapsed()));
                 probe.lost = Some(thread);
             }
         }
-        let judge = |(name, probe): (&String, &mut Probe)| {
-            let (result, duration) = outcomes.remove(name).unwrap_or_else(|| {
-                let why = format!("no answer in {:?}", probe.config.timeout);
-                (Err(why), begun.elapsed())
-            });
-            probe.judged(name, result, duration)
-        };
-        self.probes.iter_mut().map(judge).collect()
+        for (name, outcome) in outcomes {
+            if let Some(probe) = self.probes.get_mut(&name) {
+                probe.note(outcome, now, trial);
+            }
+        }
+        let probes = self.probes.iter();
+        probes.map(|(name, probe)| probe.judged(name)).collect()
     }
 }
 
 impl Probe {
-    fn judged(&mut self, name: &str, result: Answer, duration: Duration) -> ProbeResult {
-        let passed = result.is_ok();
-        self.failed_in_a_row = if passed {
-            0
-        } else {
-            self.failed_in_a_row.saturating_add(1)
+    fn is_due(&self, now: Instant, trial: Option<Duration>) -> bool {
+        let Some((at, _)) = self.last else {
+            return true;
+        };
+        let ago = now.saturating_duration_since(at);
+        // What was seen before an activation says nothing of what runs after it.
+        ago + SLACK >= self.config.interval || trial.is_some_and(|trial| trial < ago)
+    }
+
+    fn look(&self, now: Instant, trial: Option<Duration>) -> Look {
+        let ago = (self.last.as_ref()).map(|(at, _)| now.saturating_duration_since(*at));
+        Look {
+            first: ago.is_none(),
+            counts_on: trial.is_some_and(|trial| ago.is_some_and(|ago| ago <= trial)),
+        }
+    }
+
+    fn note(&mut self, outcome: Outcome, now: Instant, trial: Option<Duration>) {
+        let failed = outcome.0.is_err();
+        let in_grace = trial.is_some_and(|trial| trial < self.config.grace);
+        if !(failed && in_grace) {
+            self.failed.push_back(failed);
+        }
+        while self.failed.len() > usize::try_from(self.config.of).unwrap_or(usize::MAX) {
+            self.failed.pop_front();
+        }
+        self.last = Some((now, outcome));
+    }
+
+    fn judged(&self, name: &str) -> ProbeResult {
+        let failures = self.failed.iter().filter(|failed| **failed).count();
+        let enough = usize::try_from(self.config.failures).unwrap_or(usize::MAX);
+        let (answer, duration) = match &self.last {
+            Some((_, (answer, duration))) => (answer.clone(), *duration),
+            // Each probe is due until it has run.
+            None => (Err("it has not run yet".to_owned()), Duration::ZERO),
         };
         ProbeResult {
             name: name.to_owned(),
-            ok: self.failed_in_a_row < self.config.failures,
-            passed,
-            detail: result.unwrap_or_else(|why| why),
+            ok: failures < enough,
+            passed: answer.is_ok(),
+            severity: self.config.severity,
+            detail: answer.unwrap_or_else(|why| why),
             duration,
         }
     }
+
+    fn spawn(
+        &self,
+        name: &str,
+        means: &Arc<Means>,
+        look: Look,
+        sender: mpsc::Sender<Report>,
+    ) -> io::Result<JoinHandle<()>> {
+        let (name, config, means) = (name.to_owned(), self.config.clone(), Arc::clone(means));
+        let mut restarts = self.restarts.clone();
+        thread::Builder::new()
+            .name("probe".to_owned())
+            .spawn(move || {
+                let begun = Instant::now();
+                let answer = check(&name, &config, &means, &mut restarts, look);
+                let took = begun.elapsed();
+                // What waits for nobody but the kernel knows no timeout of its own.
+                let answer = match answer {
+                    Ok(_) if took > config.timeout + SLACK => Err(format!("it took {took:?}")),
+                    answer => answer,
+                };
+                // Nobody listens any more if this came too late.
+                let _ = sender.send(Report {
+                    name,
+                    outcome: (answer, took),
+                    restarts,
+                });
+            })
+    }
 }
 
-fn spawn(
+fn check(
     name: &str,
     config: &ProbeConfig,
-    sender: mpsc::Sender<(String, Outcome)>,
-) -> io::Result<JoinHandle<()>> {
-    let (name, config) = (name.to_owned(), config.clone());
-    thread::Builder::new()
-        .name("probe".to_owned())
-        .spawn(move || {
-            let begun = Instant::now();
-            let result = check(&config);
-            // Nobody listens any more if this came too late.
-            let _ = sender.send((name, (result, begun.elapsed())));
-        })
-}
-
-fn check(config: &ProbeConfig) -> Answer {
+    means: &Means,
+    restarts: &mut BTreeMap<String, Restarts>,
+    look: Look,
+) -> Answer {
+    let timeout = config.timeout;
     match &config.check {
-        Check::Tcp { address } => tcp::check(address, config.timeout),
+        Check::Tcp { address } => tcp::check(address, timeout),
         Check::Http {
             url,
             status,
             body_contains,
-        } => http::check(url, status, body_contains.as_deref(), config.timeout),
-        Check::Command { program, args } => command::check(program, args, config.timeout),
+        } => http::check(url, status, body_contains.as_deref(), timeout),
+        Check::Command { program, args } => command::check(program, args, timeout),
+        Check::Systemd {
+            units,
+            max_restarts,
+            max_failed,
+        } => {
+            let wanted = systemd::Wanted {
+                units,
+                max_restarts: *max_restarts,
+                max_failed: *max_failed,
+            };
+            systemd::check(&means.systemctl, &wanted, restarts, look, timeout)
+        }
+        Check::Writable { directory } => writable::check(directory, name),
+        Check::Dns { host } => dns::check(host),
+        Check::DefaultRoute { family } => route::check(&means.net, *family),
     }
 }
 

@@ -3,7 +3,10 @@
 use snowguard_exporter::sample::{Family, Kind};
 
 use super::{machine::Machine, state::State};
-use crate::{probe::ProbeResult, record::Remedy};
+use crate::{
+    probe::{ProbeResult, Severity},
+    record::Remedy,
+};
 
 /// All families of the remedy and of the probes of the last tick.
 pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
@@ -26,7 +29,7 @@ pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
             Family::of(
                 Kind::Gauge,
                 "snowguard_probe_success",
-                "0 if the probe failed as many times in a row as it takes to count, else 1",
+                "0 if so many of the last runs of the probe failed that it counts as failed, else 1",
             ),
             |result| truth(result.ok),
         ),
@@ -37,6 +40,14 @@ pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
                 "How long the last run of the probe took",
             ),
             |result| result.duration.as_secs_f64(),
+        ),
+        probe(
+            Family::of(
+                Kind::Gauge,
+                "snowguard_probe_required",
+                "1 if a deploy under which the probe fails is condemned, 0 if it is only published",
+            ),
+            |result| truth(result.severity == Severity::Required),
         ),
         Family::gauge(
             "snowguard_trial_active",
@@ -86,6 +97,11 @@ mod tests {
             name: name.to_owned(),
             ok,
             passed,
+            severity: if name == "twice" {
+                Severity::Wanted
+            } else {
+                Severity::Required
+            },
             detail: String::new(),
             duration: Duration::from_millis(250),
         };
@@ -98,6 +114,7 @@ mod tests {
         };
         assert_eq!(values("snowguard_probe_success"), [1.0, 0.0]);
         assert_eq!(values("snowguard_probe_duration_seconds"), [0.25, 0.25]);
+        assert_eq!(values("snowguard_probe_required"), [1.0, 0.0]);
         assert_eq!(values("snowguard_trial_active"), [0.0]);
         let states = values("snowguard_rollback_state");
         assert_eq!((states.len(), states.iter().sum::<f64>()), (9, 1.0));

@@ -19,7 +19,11 @@ use super::{
     policy::Policy,
     state::{Denied, Phase, State},
 };
-use crate::{act::switch::SwitchEnd, probe::ProbeResult, record::Mode};
+use crate::{
+    act::switch::SwitchEnd,
+    probe::{ProbeResult, Severity},
+    record::Mode,
+};
 
 mod trial;
 mod undo;
@@ -120,6 +124,15 @@ impl Machine {
     /// True if a deploy is on trial, that is: if the remedy is armed.
     pub fn on_trial(&self) -> bool {
         matches!(self.state, State::Trial(_))
+    }
+
+    /// When the activation of the deploy on trial began, milliseconds since the epoch; `None` if
+    /// none is on trial.
+    pub fn trial_since_ms(&self) -> Option<i64> {
+        match &self.state {
+            State::Trial(trial) => Some(trial.since_ms),
+            _ => None,
+        }
     }
 
     /// True if the remedy failed and touches nothing more.
@@ -294,11 +307,11 @@ impl Machine {
     }
 }
 
-/// True if every probe passed, apart from those that are excused.
+/// True if every probe that is required passed, apart from those that are excused.
 fn healthy(probes: &[ProbeResult], excused: &BTreeSet<String>) -> bool {
-    probes
-        .iter()
-        .all(|probe| probe.passed || excused.contains(&probe.name))
+    probes.iter().all(|probe| {
+        probe.passed || probe.severity == Severity::Wanted || excused.contains(&probe.name)
+    })
 }
 
 #[cfg(test)]

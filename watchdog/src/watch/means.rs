@@ -19,6 +19,7 @@ use crate::{
     },
     config::Settings,
     gc::{host::RealHost, run::Progress},
+    probe::Means,
     record::Mode,
 };
 
@@ -48,10 +49,22 @@ fn way(layout: &Layout) -> Way {
                 "/run/current-system/sw/bin/systemd-run",
                 "/usr/bin/systemd-run",
             ]),
-            systemctl: first_of(&["/run/current-system/sw/bin/systemctl", "/usr/bin/systemctl"]),
+            systemctl: systemctl(),
         });
     }
     Way::Child
+}
+
+fn systemctl() -> PathBuf {
+    first_of(&["/run/current-system/sw/bin/systemctl", "/usr/bin/systemctl"])
+}
+
+/// What probes need. The routes are those of the watchdog's own network namespace.
+pub(super) fn probe_means(layout: &Layout) -> Means {
+    Means {
+        systemctl: systemctl(),
+        net: layout.proc_dir().join("net"),
+    }
 }
 
 fn first_of(candidates: &[&str]) -> PathBuf {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use snowguard_exporter::{
@@ -17,8 +17,8 @@ use snowguard_rules::{
 use tracing::{info, warn};
 
 use super::{
-    RUN_DIR, WatchError, counters::Counters, kept_window::KeptWindow, load_rules, mode,
-    remedies::Remedies, samples,
+    RUN_DIR, WatchError, counters::Counters, kept_window::KeptWindow, load_rules,
+    means::probe_means, mode, remedies::Remedies, samples,
 };
 use crate::{
     clock,
@@ -76,7 +76,7 @@ impl Watch {
             rules: count,
             blind: None,
             alert_names,
-            prober: Prober::new(settings.probes.clone()),
+            prober: Prober::new(settings.probes.clone(), probe_means(&layout)),
             remedies,
             counters: Counters::new(),
             alert_memory,
@@ -125,7 +125,7 @@ impl Watch {
             self.registry = registry(&self.layout, &settings);
         }
         if settings.probes != self.settings.probes {
-            self.prober = Prober::new(settings.probes.clone());
+            self.prober = Prober::new(settings.probes.clone(), probe_means(&self.layout));
         }
         self.settings = settings;
         Ok(())
@@ -136,7 +136,10 @@ impl Watch {
         let now_ms = clock::millis(now);
         self.counters.ticks += 1;
         let snapshot = self.registry.collect(now);
-        let probes = self.prober.run();
+        let trial = self.remedies.machine().trial_since_ms().map(|since| {
+            Duration::from_millis(u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0))
+        });
+        let probes = self.prober.run(Instant::now(), trial);
         let file_system = FileSystem::read(&self.layout).ok();
         let seen_as_root = samples::only_root_sees(&snapshot.families);
         let mut families = snapshot.families;

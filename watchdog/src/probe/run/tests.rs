@@ -9,20 +9,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{ProbeConfig, ProbeResult, Prober};
-use crate::probe::config::Check;
+use super::{Means, ProbeConfig, ProbeResult, Prober};
+use crate::probe::config::{Check, RouteFamily};
+
+mod judgement;
 
 fn config(check: Check, timeout_ms: u64) -> ProbeConfig {
     ProbeConfig {
-        check,
         timeout: Duration::from_millis(timeout_ms),
         failures: 1,
+        of: 1,
+        ..ProbeConfig::new(check)
+    }
+}
+
+fn means() -> Means {
+    Means {
+        systemctl: "/nonexistent/systemctl".into(),
+        net: "/proc/net".into(),
     }
 }
 
 fn run(check: Check, timeout_ms: u64) -> ProbeResult {
     let configs = BTreeMap::from([("p".to_owned(), config(check, timeout_ms))]);
-    Prober::new(configs).run().pop().expect("one result")
+    let results = Prober::new(configs, means()).run(Instant::now(), None);
+    results.into_iter().next().expect("one result")
 }
 
 fn shell(line: &str) -> Check {
@@ -173,24 +184,7 @@ fn all_probes_run_at_once() {
     let sleeper = || config(shell("exec sleep 600"), 400);
     let configs = (0..8).map(|i| (format!("p{i}"), sleeper())).collect();
     let begun = Instant::now();
-    let results = Prober::new(configs).run();
+    let results = Prober::new(configs, means()).run(Instant::now(), None);
     assert!(begun.elapsed() < Duration::from_millis(2_400));
     assert!(results.len() == 8 && results.iter().all(|result| !result.passed));
-}
-
-#[test]
-fn a_probe_counts_as_failed_after_its_failures_in_a_row_only() {
-    let root = tempfile::tempdir().expect("temporary directory");
-    let flag = root.path().join("up");
-    let mut probe = config(shell(&format!("test -e {}", flag.display())), 5_000);
-    probe.failures = 3;
-    let mut prober = Prober::new(BTreeMap::from([("p".to_owned(), probe)]));
-    let mut judged = || prober.run().pop().map(|result| (result.ok, result.passed));
-    assert_eq!(judged(), Some((true, false)));
-    assert_eq!(judged(), Some((true, false)));
-    assert_eq!(judged(), Some((false, false)));
-    fs::write(&flag, "").expect("flag");
-    assert_eq!(judged(), Some((true, true)));
-    fs::remove_file(&flag).expect("flag");
-    assert_eq!(judged(), Some((true, false)));
 }

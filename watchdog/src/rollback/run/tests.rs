@@ -15,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use snowguard_host::Layout;
@@ -26,7 +26,7 @@ use crate::{
         set_profile::SetProfile,
         switch::{Switch, Way},
     },
-    probe::{Check, ProbeConfig, Prober},
+    probe::{Check, Means, ProbeConfig, Prober},
     record::{Mode, Record},
     rollback::{
         facts::{AlertSeen, Facts, GenerationId, SystemSeen},
@@ -198,9 +198,14 @@ impl<'a> Watchdog<'a> {
             ],
         };
         let probe = ProbeConfig {
-            check,
             timeout: Duration::from_secs(10),
             failures: 1,
+            of: 1,
+            ..ProbeConfig::new(check)
+        };
+        let means = Means {
+            systemctl: "/nonexistent/systemctl".into(),
+            net: "/proc/net".into(),
         };
         let policy = Policy {
             mode,
@@ -211,7 +216,7 @@ impl<'a> Watchdog<'a> {
             tree,
             state,
             machine,
-            prober: Prober::new(BTreeMap::from([("health".to_owned(), probe)])),
+            prober: Prober::new(BTreeMap::from([("health".to_owned(), probe)]), means),
             policy,
             records: Vec::new(),
             now: jiff::Timestamp::now().as_millisecond(),
@@ -220,7 +225,7 @@ impl<'a> Watchdog<'a> {
 
     fn tick(&mut self) {
         self.now += 15_000;
-        let probes = self.prober.run();
+        let probes = self.prober.run(Instant::now(), None);
         let system = self.tree.seen();
         let fails = probes.iter().any(|probe| !probe.ok) && self.machine.on_trial();
         let alerts: Vec<AlertSeen> = fails

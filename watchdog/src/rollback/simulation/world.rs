@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     act::switch::SwitchEnd,
-    probe::ProbeResult,
+    probe::{ProbeResult, Severity},
     record::{Mode, Record},
     rollback::{
         facts::{AlertSeen, Facts, GenerationId, SystemSeen, TargetCheck},
@@ -253,6 +253,7 @@ impl World {
             name: "web".to_owned(),
             ok: passed,
             passed,
+            severity: Severity::Required,
             detail: String::new(),
             duration: Duration::ZERO,
         }];
