@@ -1,6 +1,6 @@
 //! What the watchdog itself has to say as samples: limits, its own state, its decisions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use snowguard_exporter::sample::{Family, Kind, count, flag};
 use snowguard_host::store::FileSystem;
@@ -90,18 +90,27 @@ pub(super) fn alerts<'a>(names: impl Iterator<Item = &'a str>, alerts: &[Alert])
 /// How many rules had no answer at the last evaluation, and for which kind of reason. While there
 /// was no evaluation at all, because the samples could not be used, every rule is without one.
 pub(super) fn blind(rules: usize, outcomes: &[Outcome]) -> Family {
-    let reason = |error: &RuleError| match error {
-        // What every watchdog sees after a start, for as long as the rule looks back.
-        RuleError::WindowTooShort { .. } => "window",
-        RuleError::Unseen { .. } => "unseen",
-        RuleError::Evaluation(_)
-        | RuleError::SameLabels { .. }
-        | RuleError::Limit { .. }
-        | RuleError::Record(_) => "error",
-    };
     let mut counts = BTreeMap::from([("error", 0), ("unseen", 0), ("window", 0)]);
-    for error in outcomes.iter().filter_map(|o| o.result.as_ref().err()) {
-        *counts.entry(reason(error)).or_default() += 1;
+    // What a recording rule that waits for samples has not recorded, others wait for, too.
+    let mut waiting = BTreeSet::new();
+    for outcome in outcomes {
+        let reason = match &outcome.result {
+            Ok(_) => continue,
+            // What every watchdog sees after a start, for as long as the rule looks back.
+            Err(RuleError::WindowTooShort { .. }) => "window",
+            Err(RuleError::Unseen { metric }) if waiting.contains(metric.as_str()) => "window",
+            Err(RuleError::Unseen { .. }) => "unseen",
+            Err(
+                RuleError::Evaluation(_)
+                | RuleError::SameLabels { .. }
+                | RuleError::Limit { .. }
+                | RuleError::Record(_),
+            ) => "error",
+        };
+        if reason == "window" {
+            waiting.insert(outcome.rule.name.as_str());
+        }
+        *counts.entry(reason).or_default() += 1;
     }
     let missing = rules.saturating_sub(outcomes.len());
     *counts.entry("error").or_default() += u64::try_from(missing).unwrap_or(u64::MAX);
@@ -178,4 +187,45 @@ pub(super) fn series(families: &[Family]) -> impl Iterator<Item = (Labels, f64)>
             (labels, sample.value)
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use snowguard_rules::RuleId;
+
+    use super::*;
+
+    #[test]
+    fn a_rule_that_waits_for_what_another_is_to_record_waits_and_is_not_blind() {
+        let outcome = |name: &str, error| Outcome {
+            rule: RuleId {
+                file: "f".to_owned(),
+                group: "g".to_owned(),
+                name: name.to_owned(),
+            },
+            result: Err(error),
+        };
+        let unseen = |metric: &str| RuleError::Unseen {
+            metric: metric.to_owned(),
+        };
+        let short = RuleError::WindowTooShort {
+            needed_ms: 2,
+            collected_ms: 1,
+        };
+        let outcomes = [
+            outcome("instance:hits:ratio", short),
+            outcome("HitRateLow", unseen("instance:hits:ratio")),
+            outcome("Down", unseen("up")),
+        ];
+        // And one rule of which nothing is known.
+        let family = blind(4, &outcomes);
+        let value = |reason: &str| {
+            let mut samples = family.samples.iter();
+            let sample = samples.find(|sample| sample.labels[0].1 == reason);
+            sample.map(|sample| sample.value)
+        };
+        assert_eq!(value("window"), Some(2.0));
+        assert_eq!(value("unseen"), Some(1.0));
+        assert_eq!(value("error"), Some(1.0));
+    }
 }
