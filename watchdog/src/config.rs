@@ -125,6 +125,9 @@ struct GcFragment {
     profiles: BTreeMap<String, ProfileFragment>,
     minimum_gain: Option<Amount>,
     cooldown: Option<TimeSpan>,
+    max_runs_per_day: Option<usize>,
+    breaker: Option<u32>,
+    jitter: Option<TimeSpan>,
     deadline: Option<TimeSpan>,
     wait: Option<TimeSpan>,
     ballast: Option<ByteSize>,
@@ -282,6 +285,12 @@ impl Settings {
         if self.gc.keep_generations == 0 {
             return Err("`gc.keep_generations` must be at least 1".to_owned());
         }
+        if self.gc.max_runs_per_day == 0 {
+            return Err(
+                "`gc.max_runs_per_day` must be at least 1; `gc.mode` switches the remedy off"
+                    .to_owned(),
+            );
+        }
         if let Some(rule) = (self.gc.profiles.iter()).find(|rule| rule.keep_generations == Some(0))
         {
             let pattern = &rule.pattern;
@@ -368,6 +377,9 @@ impl GcFragment {
                 default.minimum_gain_percent,
             )?,
             cooldown: span(self.cooldown, default.cooldown),
+            max_runs_per_day: self.max_runs_per_day.unwrap_or(default.max_runs_per_day),
+            breaker: self.breaker.unwrap_or(default.breaker),
+            jitter: span(self.jitter, default.jitter),
             deadline,
             wait: span(self.wait, default.wait.min(deadline)),
             ballast: self.ballast.unwrap_or(default.ballast),

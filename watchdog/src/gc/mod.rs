@@ -12,4 +12,5 @@ pub mod ladder;
 mod model;
 pub mod plan;
 pub mod policy;
+pub mod restraint;
 pub mod run;

@@ -47,6 +47,12 @@ pub enum Reason {
     Held,
     /// The last collection ended only a moment ago.
     Cooldown,
+    /// Enough collections began within the last 24 hours.
+    Budget,
+    /// The last collections brought nothing.
+    Breaker,
+    /// Its time has not come yet: a fleet is not to begin at once.
+    Jitter,
     /// Something that a plan needs could not be read.
     Blind,
     /// Some roots could not be read: what is alive is not known for sure.
@@ -61,10 +67,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for counters that begin at zero.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Off,
         Self::Held,
         Self::Cooldown,
+        Self::Budget,
+        Self::Breaker,
+        Self::Jitter,
         Self::Blind,
         Self::RootsUnreadable,
         Self::Collecting,
@@ -78,6 +87,9 @@ impl Reason {
             Self::Off => "off",
             Self::Held => "held",
             Self::Cooldown => "cooldown",
+            Self::Budget => "budget",
+            Self::Breaker => "breaker",
+            Self::Jitter => "jitter",
             Self::Blind => "blind",
             Self::RootsUnreadable => "roots_unreadable",
             Self::Collecting => "collecting",

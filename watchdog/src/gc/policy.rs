@@ -32,6 +32,13 @@ pub struct Policy {
     pub minimum_gain_percent: u8,
     /// Pause after a collection, or after a refusal, before the next is looked at.
     pub cooldown: Duration,
+    /// So many collections may begin within 24 hours.
+    pub max_runs_per_day: usize,
+    /// After so many collections in a row that brought next to nothing, there is no other for a
+    /// day; 0 for never.
+    pub breaker: u32,
+    /// A collection begins at a time of its host's own within this after it is asked for.
+    pub jitter: Duration,
     /// How long a collection may take. What it has freed by then stays freed.
     pub deadline: Duration,
     /// How long another collector's end is waited for.
@@ -54,6 +61,9 @@ impl Default for Policy {
             keep_recent: Duration::from_secs(3600),
             minimum_gain_percent: 5,
             cooldown: Duration::from_secs(600),
+            max_runs_per_day: 12,
+            breaker: 3,
+            jitter: Duration::ZERO,
             deadline: Duration::from_secs(1800),
             wait: Duration::from_secs(600),
             ballast: ByteSize(32 << 20),

@@ -30,6 +30,7 @@ use crate::{
 };
 
 mod collection;
+mod restraint;
 mod running;
 
 use running::{Begun, Running, SharedJournal};
@@ -48,6 +49,7 @@ pub(super) struct Remedies {
     begun_kept: Begun,
     /// The collection that goes on now.
     running: Option<Running>,
+    restraint: restraint::Restraint,
     /// By alert, when the gc remedy may plan for it again.
     resting: HashMap<String, Rest>,
     /// The incidents that go on, and the last refusal of each that was recorded: the same one is
@@ -85,6 +87,7 @@ impl Remedies {
             machine,
             machine_kept,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
+            restraint: restraint::Restraint::load(layout, &state_dir)?,
             resting: HashMap::new(),
             told: HashMap::new(),
             layout: layout.clone(),
@@ -210,6 +213,7 @@ impl Remedies {
         match fs::remove_file(&marker) {
             Ok(()) => {
                 info!("released by an operator");
+                self.restraint.release();
                 self.machine = std::mem::take(&mut self.machine).release();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -31,7 +31,7 @@ impl Remedies {
         let incidents: Vec<String> = alerts.iter().map(|alert| incident_of(alert)).collect();
         self.told.retain(|incident, _| incidents.contains(incident));
         for (alert, incident) in alerts.iter().zip(&incidents) {
-            match self.standing_refusal(alert, now_ms) {
+            match self.standing_refusal(alert, incident, now_ms) {
                 Some(refusal) => self.tell_refusal(counters, now_ms, incident, refusal),
                 None => return self.collect(alert, incident, now_ms, counters),
             }
@@ -164,6 +164,7 @@ impl Remedies {
             // The journal's `done` is counted where it is recorded; a refusal by its reason.
             End::Reached | End::Refused(_) => {}
         }
+        self.restraint.ended(&self.settings.gc, &report, now_ms);
         let refused = match &report.end {
             End::Refused(refusal) => Some(refusal.reason),
             End::Reached | End::Observed | End::Short(_) => None,
@@ -191,8 +192,10 @@ impl Remedies {
     }
 
     /// Why nothing is even planned for this alert.
-    fn standing_refusal(&self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
-        self.forbidden().or_else(|| self.rest(alert, now_ms))
+    fn standing_refusal(&mut self, alert: &Alert, incident: &str, now_ms: i64) -> Option<Refusal> {
+        (self.forbidden())
+            .or_else(|| self.rest(alert, now_ms))
+            .or_else(|| self.restrained(alert, incident, now_ms))
     }
 
     /// What the operator has said against any collection.

@@ -1,0 +1,146 @@
+//! Restraint: when a collection that is asked for is not begun, although a plan could be made.
+//!
+//! A budget of collections for each day, a breaker that opens when they bring nothing, and a
+//! spread of their beginnings over a fleet. Pure: what was done is a parameter, and so is the
+//! time. A clock that was set back makes what was recorded in its future as old as now.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    plan::{Reason, Refusal},
+    policy::{Policy, Space},
+    run::{End, Report},
+};
+
+const DAY_MS: i64 = 86_400_000;
+
+/// What was done, as far as it bears on what is done next. Outlives a restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// When the collections of the last 24 hours that acted ended, milliseconds since the epoch.
+    ended_ms: Vec<i64>,
+    /// Collections in a row that acted and brought next to nothing.
+    fruitless: u32,
+    /// When the last of them ended.
+    fruitless_at_ms: i64,
+}
+
+/// What asks for a collection.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The incident, the same on every host that has the same trouble at the same time.
+    pub incident: &'a str,
+    /// Since when it asks, milliseconds since the epoch.
+    pub since_ms: i64,
+    /// What tells this host from others, such as its machine id.
+    pub host: &'a str,
+    /// No time is to be lost: half of what trips the alert is gone, too.
+    pub is_urgent: bool,
+}
+
+impl History {
+    /// Makes what was recorded in the future, by a clock that was set back since, as old as now,
+    /// and forgets what is older than a day. To be called before anything is asked.
+    pub fn settle(&mut self, now_ms: i64) {
+        self.fruitless_at_ms = self.fruitless_at_ms.min(now_ms);
+        self.ended_ms
+            .iter_mut()
+            .for_each(|ended| *ended = (*ended).min(now_ms));
+        self.ended_ms
+            .retain(|ended| now_ms.saturating_sub(*ended) < DAY_MS);
+    }
+
+    /// Why a collection that is asked for does not begin now.
+    pub fn refusal(&self, policy: &Policy, asked: Asked<'_>, now_ms: i64) -> Option<Refusal> {
+        let refused = |reason, detail| Some(Refusal { reason, detail });
+        let retry_ms = self.fruitless_at_ms.saturating_add(DAY_MS);
+        if self.is_breaker_open(policy) && now_ms < retry_ms {
+            let detail = format!(
+                "the last {} collections freed next to nothing: something else holds the space (a \
+                 snapshot, deleted files that are open) or fills it as fast; the next try is a day \
+                 after the last, or after `snowguard release`",
+                self.fruitless
+            );
+            return refused(Reason::Breaker, detail);
+        }
+        let today = self.ended_ms.len();
+        if today >= policy.max_runs_per_day {
+            let detail = format!(
+                "{today} collections were carried out within the last 24 hours, which is all that \
+                 `gc.max_runs_per_day` allows"
+            );
+            return refused(Reason::Budget, detail);
+        }
+        let wait = spread(policy.jitter, asked.host, asked.incident);
+        let begins_ms = asked.since_ms.min(now_ms).saturating_add(wait);
+        if !asked.is_urgent && now_ms < begins_ms {
+            let seconds = (begins_ms - now_ms + 999) / 1000;
+            let detail =
+                format!("it begins in {seconds} s, so that a fleet does not begin at once");
+            return refused(Reason::Jitter, detail);
+        }
+        None
+    }
+
+    /// A collection ended.
+    pub fn ended(&mut self, policy: &Policy, report: &Report, now_ms: i64) {
+        match &report.end {
+            End::Refused(_) | End::Observed => return,
+            End::Reached => self.fruitless = 0,
+            End::Short(_) => {
+                if brought_next_to_nothing(policy, report) {
+                    self.fruitless = self.fruitless.saturating_add(1);
+                    self.fruitless_at_ms = now_ms;
+                } else {
+                    self.fruitless = 0;
+                }
+            }
+        }
+        self.settle(now_ms);
+        self.ended_ms.push(now_ms);
+    }
+
+    /// An operator has looked: everything begins anew.
+    pub fn release(&mut self) {
+        *self = Self::default();
+    }
+
+    /// True while collections are not begun because those before brought nothing.
+    pub fn is_breaker_open(&self, policy: &Policy) -> bool {
+        policy.breaker > 0 && self.fruitless >= policy.breaker
+    }
+}
+
+/// Less than the minimum gain of what was promised, in bytes and in inodes.
+fn brought_next_to_nothing(policy: &Policy, report: &Report) -> bool {
+    let Space { bytes, files } = report.promised;
+    let little = |freed: u64, promised: u64| {
+        let share = u64::from(policy.minimum_gain_percent.max(1));
+        freed.saturating_mul(100) < promised.saturating_mul(share) || promised == 0
+    };
+    little(report.freed.bytes, bytes) && little(report.freed.files, files)
+}
+
+/// A wait below `within`, in milliseconds: the same each time for one host and incident, and
+/// evenly spread over hosts.
+fn spread(within: Duration, host: &str, incident: &str) -> i64 {
+    let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
+    if within == 0 {
+        return 0;
+    }
+    // FNV-1a, and its bits mixed: neighbouring names must not begin one after the other.
+    let bytes = host.bytes().chain([0]).chain(incident.bytes());
+    let mut hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    hash ^= hash >> 32;
+    hash = hash.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^= hash >> 32;
+    i64::try_from(hash % within).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! What was done by collections before, kept on disk, and what follows for the next one.
+
+use std::{fs, path::Path};
+
+use snowguard_host::{Layout, store::FileSystem};
+use snowguard_rules::{Alert, AlertState};
+use tracing::warn;
+
+use super::Remedies;
+use crate::{
+    gc::{
+        plan::Refusal,
+        policy::{Policy, Space},
+        restraint::{Asked, History},
+        run::Report,
+    },
+    keep::{Keep, KeepError},
+    watch::RUN_DIR,
+};
+
+/// The history of collections on this host.
+pub(super) struct Restraint {
+    history: History,
+    kept: Keep,
+    /// The machine id, which tells this host from others of its fleet.
+    host: String,
+}
+
+impl Restraint {
+    pub(super) fn load(layout: &Layout, state_dir: &Path) -> Result<Self, KeepError> {
+        let mut kept = Keep::new("gc-history", state_dir, &layout.inside(RUN_DIR));
+        // Without an id all hosts of a fleet begin at once, as they would without this.
+        let host = fs::read_to_string(layout.inside("/etc/machine-id")).unwrap_or_default();
+        Ok(Self {
+            history: kept.load()?.unwrap_or_default(),
+            kept,
+            host: host.trim().to_owned(),
+        })
+    }
+
+    /// A collection ended.
+    pub(super) fn ended(&mut self, policy: &Policy, report: &Report, now_ms: i64) {
+        let before = self.history.clone();
+        self.history.ended(policy, report, now_ms);
+        if self.history != before {
+            self.save();
+        }
+    }
+
+    /// An operator has looked.
+    pub(super) fn release(&mut self) {
+        self.history.release();
+        self.save();
+    }
+
+    fn save(&mut self) {
+        if let Err(error) = self.kept.save(&self.history) {
+            warn!(%error, "a restart would forget how many collections there were");
+        }
+    }
+}
+
+impl Remedies {
+    /// What the collections before say against one for this alert.
+    pub(super) fn restrained(
+        &mut self,
+        alert: &Alert,
+        incident: &str,
+        now_ms: i64,
+    ) -> Option<Refusal> {
+        let policy = &self.settings.gc;
+        let is_urgent = FileSystem::read(&self.layout).is_ok_and(|now| {
+            let (free, trigger) = (Space::free(&now), policy.trigger_on(&now));
+            free.bytes < trigger.bytes / 2 || free.files < trigger.files / 2
+        });
+        let since_ms = match alert.state {
+            AlertState::Firing { fired_at_ms } => fired_at_ms,
+            AlertState::Pending => alert.active_at_ms,
+        };
+        let restraint = &mut self.restraint;
+        restraint.history.settle(now_ms);
+        let asked = Asked {
+            incident,
+            since_ms,
+            host: &restraint.host,
+            is_urgent,
+        };
+        restraint.history.refusal(policy, asked, now_ms)
+    }
+}
