@@ -41,6 +41,18 @@ pub struct SharedFile {
     pub(super) bytes: u64,
 }
 
+impl SharedFile {
+    /// A file of so many links that takes so many bytes.
+    #[must_use]
+    pub const fn new(inode: u64, links: u64, bytes: u64) -> Self {
+        Self {
+            inode,
+            links,
+            bytes,
+        }
+    }
+}
+
 /// A footprint, and what of it may change without the path.
 #[derive(Debug, Default)]
 pub(super) struct Walked {

@@ -7,10 +7,12 @@ use crate::{FactError, Layout, Result, STORE_DIR};
 
 mod decode;
 mod edges;
+mod given;
 mod grow;
 mod paths;
 mod read;
 
+pub use given::Given;
 pub(super) use grow::{Additions, Grown};
 use paths::Paths;
 

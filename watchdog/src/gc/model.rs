@@ -3,6 +3,7 @@
 
 pub(crate) mod arbitrary;
 pub(crate) mod files;
+mod memory;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -117,13 +118,13 @@ impl World {
     /// A path with all that keeps it, directly or not.
     pub(crate) fn with_keepers(&self, name: &str) -> Names {
         let mut closure = Names::from([name.to_owned()]);
-        loop {
-            let more: Names = closure.iter().flat_map(|name| self.keepers(name)).collect();
-            if more.is_subset(&closure) {
-                return closure;
-            }
-            closure.extend(more);
+        let mut todo = vec![name.to_owned()];
+        while let Some(name) = todo.pop() {
+            let keepers = self.keepers(&name);
+            todo.extend(keepers.difference(&closure).cloned());
+            closure.extend(keepers);
         }
+        closure
     }
 
     /// What is alive to a reader of the files when some generations are given up.
@@ -159,15 +160,24 @@ impl World {
         alive
     }
 
-    /// To the fixed point, by trying every pair.
+    /// What a valid path keeps alive, valid or not.
+    fn kept_by<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a String> {
+        let derivations = self.keep.derivations.then_some(&entry.deriver);
+        let outputs = self.keep.outputs.then_some(&entry.outputs);
+        (entry.references.iter())
+            .chain(derivations.into_iter().flatten())
+            .chain(outputs.into_iter().flatten())
+    }
+
+    /// To the fixed point.
     fn spread(&self, alive: &mut Names) {
-        loop {
-            let kept = |b: &String| alive.iter().any(|a| self.keeps(a, b));
-            let more: Names = self.entries.keys().filter(|b| kept(b)).cloned().collect();
-            if more.is_subset(alive) {
-                return;
+        let mut todo: Vec<String> = alive.iter().cloned().collect();
+        while let Some(entry) = todo.pop().and_then(|name| self.entries.get(&name)) {
+            for kept in self.kept_by(entry) {
+                if self.entries.contains_key(kept) && alive.insert(kept.clone()) {
+                    todo.push(kept.clone());
+                }
             }
-            alive.extend(more);
         }
     }
 

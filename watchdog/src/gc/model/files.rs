@@ -62,10 +62,6 @@ impl Files {
         &self.scales
     }
 
-    pub(crate) fn into_scales(self) -> FakeScales {
-        self.scales
-    }
-
     pub(crate) fn of(world: &World) -> Self {
         // Thousands of small files, and nothing that a disk is needed for.
         let root = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());

@@ -20,9 +20,9 @@ use proptest::{
 };
 use snowguard_host::provenance::Regret;
 
-use super::{Plan, Reason, plan_for};
+use super::{Plan, Reason, Refusal, plan_for};
 use crate::gc::{
-    ladder::Tier,
+    ladder::{Group, Tier},
     model::{Handle, NOW, Names, World, arbitrary, files::Files},
     policy::{Policy, ProfileRule, Space},
 };
@@ -278,6 +278,20 @@ fn share(of: Space, bytes: u64, files: u64) -> Space {
     }
 }
 
+/// What a plan does, or why there is none.
+type Outline = Result<(Vec<Group>, Vec<Handle>, Space), Reason>;
+
+fn outline(planned: &Result<Plan, Refusal>) -> Outline {
+    let plan = planned.as_ref().map_err(|refusal| refusal.reason)?;
+    let victims = plan.victims.iter().map(|victim| {
+        (
+            victim.profile.to_str().unwrap().to_owned(),
+            victim.id.number,
+        )
+    });
+    Ok((plan.dead.groups.clone(), victims.collect(), plan.promised))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, max_shrink_iters: 400, ..ProptestConfig::with_cases(200) })]
 
@@ -292,6 +306,10 @@ proptest! {
         let all = everything(&world, &policy);
         let need = share(all, bytes, files);
         let facts = files_on_disk.facts();
+        let (told, scales) = world.facts();
+        let of_memory = plan_for(&told, &policy, need, &scales);
+        let of_files = plan_for(&facts, &policy, need, files_on_disk.scales());
+        prop_assert_eq!(outline(&of_memory), outline(&of_files), "the model tells what it writes");
         match plan_for(&facts, &policy, need, files_on_disk.scales()) {
             Ok(plan) => {
                 let judge = Judge::new(world, policy, plan);

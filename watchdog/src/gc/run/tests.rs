@@ -12,6 +12,7 @@
 //! The host ([`host`]) itself panics where promise 1 or 5 is broken or no end is in sight.
 
 mod host;
+mod simulation;
 mod stories;
 
 use std::collections::BTreeMap;

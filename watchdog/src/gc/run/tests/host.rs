@@ -14,7 +14,7 @@ use crate::{
     gc::{
         facts::{Facts, Scales},
         ladder::Victim,
-        model::{FakeScales, Names, World, files::Files},
+        model::{FakeScales, Names, World},
         policy::{Policy, Space},
         run::{HARD_FULL, Host, Progress},
     },
@@ -42,7 +42,12 @@ pub(crate) enum Fault {
     Rooted(usize),
     /// The deadline passes.
     Late,
+    /// The watchdog is killed.
+    Killed,
 }
+
+/// What a kill unwinds with.
+pub(crate) struct Killed;
 
 /// More calls than any collection on a small host has reason for.
 const CALLS: usize = 3000;
@@ -97,6 +102,20 @@ impl FakeHost {
         }
     }
 
+    /// A watchdog begins on the same host.
+    pub(crate) fn begin_again(&mut self, policy: Policy, faults: BTreeMap<usize, Fault>) {
+        let world = self.world.clone();
+        *self = Self {
+            ballast: Space {
+                bytes: 4096,
+                files: 1,
+            },
+            faults,
+            menu_is_old: self.menu_is_old,
+            ..Self::new(world, policy)
+        };
+    }
+
     /// Counts the call and returns what goes wrong in it.
     fn call(&mut self) -> Option<Fault> {
         self.calls += 1;
@@ -126,6 +145,8 @@ impl FakeHost {
             Fault::Late => self.late = true,
             Fault::Others(looks) => self.others += looks,
             Fault::Stop => self.stopped = true,
+            // No message: nothing is wrong.
+            Fault::Killed => std::panic::resume_unwind(Box::new(Killed)),
         }
         None
     }
@@ -145,11 +166,9 @@ impl Host for FakeHost {
         if let Some(Fault::Fails) = self.call() {
             return Err(error("read"));
         }
-        let files = Files::of(&self.world);
-        let mut facts = files.facts();
-        facts.file_system = self.world.disk;
         self.seen_alive = self.world.alive_without(&BTreeSet::new());
-        self.scales = Some(files.into_scales());
+        let (facts, scales) = self.world.facts();
+        self.scales = Some(scales);
         Ok(facts)
     }
 
