@@ -8,6 +8,7 @@
 //! network, and after being killed at any point."
 //! Promise 5: "In `observe` mode nothing on the host changes."
 
+mod boot_menu;
 mod by_hand;
 mod daemon;
 mod faults;
