@@ -1,32 +1,28 @@
-# The dead set of a large store: `snowguard store --dead` beside `nix-store --gc --print-dead`,
-# whole programs, on the same store, in the same run, the answers compared path for path.
-out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
-# Seconds and KiB of the best of so many runs: measure RUNS FILE COMMAND…
-measure() {
-  local runs=$1 answer=$2
-  shift 2
-  for _ in $(seq "$runs"); do
-    /usr/bin/time -f '%e %U %S %M' -o "$out/time" "$@" >"$answer" 2>"$out/errors" || { cat "$out/errors" >&2; exit 1; }
-    cat "$out/time"
-  done | sort -n | head -1
-}
+# The dead set of a large store: `snowguard store --dead` and the full analysis of `snowguard
+# generations` (dead set, closures, what each generation holds, the curve of keeping fewer) beside
+# `nix-store --gc --print-dead`: whole programs, the same store, the same run, answers compared
+# path for path. To reach at 300,000 paths: 64 MiB at most.
+. tests/bench.d/measure
 for paths in $BENCH_PATHS; do
   root=$BENCH_DIR/$paths/root
   home=$BENCH_DIR/$paths/home
-  read -r seconds user system memory < <(measure 5 "$out/ours" "$BIN/snowguard" store --dead --root "$root")
+  dead=$(measure 5 "$out/ours" "$BIN/snowguard" store --dead --root "$root")
   sort -o "$out/ours" "$out/ours"
-  echo "$paths paths, $(wc -l <"$out/ours") dead"
-  echo
-  echo "| what | seconds | of them user and system | times as long | peak KiB |"
-  echo "|---|---|---|---|---|"
-  echo "| \`snowguard store --dead\` | $seconds | $user + $system | 1 | $memory |"
+  printf '%s paths, %s dead, a database of %s MB\n\n' "$paths" "$(wc -l <"$out/ours")" \
+    "$(($(stat -c %s "$root/nix/var/nix/db/db.sqlite") / 1000000))"
+  head_of_table
+  # shellcheck disable=SC2086
+  row '`snowguard store --dead`' $dead
+  # shellcheck disable=SC2046
+  row '`snowguard generations`' $(measure 5 "$out/generations" "$BIN/snowguard" generations --json --root "$root")
   for peer in $BENCH_PEERS; do
+    [ "$paths" -le "$BENCH_PEERS_UP_TO" ] || continue
     nix=$LAB/bin/nix-$peer/nix-store
     version=$("$nix" --version | sed 's/.* //')
-    read -r theirs u s m < <(NIX_CONF_DIR=$home/etc/nix HOME=$home measure 1 "$out/theirs" "$nix" --store "$root" --gc --print-dead)
-    sort "$out/theirs" | cmp - "$out/ours"
-    echo "| \`nix-store --gc --print-dead\`, Nix $version | $theirs | $u + $s | $(awk "BEGIN { printf \"%.0f\", $theirs / $seconds }") | $m |"
+    theirs=$(NIX_CONF_DIR=$home/etc/nix HOME=$home measure 1 "$out/theirs" "$nix" --store "$root" --gc --print-dead)
+    [ "$theirs" = none ] || sort "$out/theirs" | cmp - "$out/ours"
+    # shellcheck disable=SC2086
+    row "\`nix-store --gc --print-dead\`, Nix $version" $theirs
   done
   echo
 done

@@ -1,0 +1,3 @@
+# What the exporter costs: its resident memory beside node_exporter's, and the time that builds
+# take while it is asked without pause, by turns with builds alone. To reach: within 3 %.
+"$BIN/examples/exporter_cost" "$BIN/snowguard-exporter" "${BENCH_STORE:-20000}" "${BENCH_PAIRS:-7}"
