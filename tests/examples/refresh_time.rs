@@ -1,44 +1,124 @@
-//! How long it takes to read a store's graph.
+//! What it costs to bring a kept graph up to date, beside a full analysis, in one run:
+//! `refresh_time ROOT`. The database of ROOT is changed: give a copy.
 
 use std::{
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
+use rusqlite::Connection;
 use snowguard_host::{
     Layout, NixConf,
-    store::{Analysis, Graph},
+    store::{Analysis, Graph, Refreshed, Resident},
 };
 
-/// The best of five.
-fn best(what: &str, mut run: impl FnMut()) -> Duration {
-    let best = (0..5)
-        .map(|_| {
-            let begun = Instant::now();
-            run();
-            begun.elapsed()
-        })
-        .min()
+const RUNS: usize = 7;
+
+fn time<T>(run: impl FnOnce() -> T) -> (Duration, T) {
+    let begun = Instant::now();
+    let what = run();
+    (begun.elapsed(), what)
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
+
+/// Longer than it takes until the files count as resting.
+fn rest() {
+    std::thread::sleep(Duration::from_millis(150));
+}
+
+fn add(db: &mut Connection, run: usize, paths: usize) {
+    let tx = db.transaction().unwrap();
+    for number in 0..paths {
+        tx.execute(
+            "INSERT INTO ValidPaths (path, hash, registrationTime, narSize) \
+             VALUES ('/nix/store/' || ?1, 'sha256:0', 1, 4096)",
+            [format!("{run:04}{number:028}-new")],
+        )
         .unwrap();
-    println!("{what}: {:.4} s", best.as_secs_f64());
-    best
+        let id = tx.last_insert_rowid();
+        // About as many references as the paths of such a store have, to older ones.
+        tx.execute(
+            "INSERT OR IGNORE INTO Refs \
+             SELECT ?1, id FROM (SELECT id FROM ValidPaths WHERE id > ?2 % 100000 LIMIT 8)",
+            [id, id * 7919],
+        )
+        .unwrap();
+    }
+    tx.commit().unwrap();
+}
+
+fn delete(db: &Connection, paths: usize) {
+    db.execute_batch(&format!(
+        "PRAGMA foreign_keys = 1; \
+         DELETE FROM ValidPaths WHERE id IN (SELECT id FROM ValidPaths p WHERE NOT EXISTS \
+         (SELECT 1 FROM Refs WHERE reference = p.id AND referrer != p.id) LIMIT {paths})"
+    ))
+    .unwrap();
 }
 
 fn main() {
     let root = std::env::args_os().nth(1).expect("a root directory");
     let layout = Layout::at(Path::new(&root));
     let conf = NixConf::default();
-    best("graph", || drop(Graph::read(&layout).unwrap()));
-    let graph = Graph::read(&layout).unwrap();
-    best("roots", || {
-        drop(snowguard_host::store::Roots::read(&layout, &graph).unwrap())
-    });
-    best("mark", || {
-        drop(snowguard_host::store::mark(
-            &graph,
-            Default::default(),
-            graph.ids().take(1),
-        ))
-    });
-    best("analysis", || drop(Analysis::read(&layout, &conf).unwrap()));
+    let now = SystemTime::now();
+    let mut db = Connection::open(layout.database()).expect("the database");
+    rest();
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    let mut kept = Resident::read(&layout, now).unwrap();
+    println!("{} paths", kept.graph().len());
+    for run in 0..RUNS {
+        let (whole, analysis) = time(|| Analysis::read(&layout, &conf).unwrap());
+        drop(analysis);
+        let (graph, _) = time(|| Graph::read(&layout).unwrap());
+        add(&mut db, run, 1000);
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        rest();
+        let (after_adding, (resident, how)) = time(|| kept.refresh(&layout, now).unwrap());
+        let added = Refreshed::Changed {
+            added: 1000,
+            deleted: 0,
+        };
+        assert_eq!(how, added);
+        delete(&db, 5000);
+        db.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        rest();
+        let (after_deleting, (resident, how)) = time(|| resident.refresh(&layout, now).unwrap());
+        let deleted = Refreshed::Changed {
+            added: 0,
+            deleted: 5000,
+        };
+        assert_eq!(how, deleted);
+        kept = resident;
+        for (times, one) in times
+            .iter_mut()
+            .zip([whole, graph, after_adding, after_deleting])
+        {
+            times.push(one);
+        }
+    }
+    assert_eq!(kept.graph(), &Graph::read(&layout).unwrap());
+    let whole = median(&mut times[0]);
+    println!();
+    println!("| what | milliseconds | of a full analysis |");
+    println!("|---|---|---|");
+    for (what, times) in [
+        "full analysis",
+        "reading the graph alone",
+        "refresh after 1000 new paths",
+        "refresh after 5000 deleted paths",
+    ]
+    .iter()
+    .zip(&mut times)
+    {
+        let one = median(times);
+        println!(
+            "| {what} | {:.1} | {:.1} % |",
+            1e3 * one.as_secs_f64(),
+            100.0 * one.as_secs_f64() / whole.as_secs_f64()
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! Paths of the store, and which of them nothing keeps.
 
-use snowguard_host::FactError;
+use snowguard_host::{FactError, store::Graph};
 use tracing::info;
 
 use super::{CollectError, Collector, Context, Name};
@@ -16,9 +16,32 @@ const RECLAIMABLE: &str = "nix_store_reclaimable_bytes";
 #[derive(Debug)]
 pub(super) struct Store {
     incomplete: bool,
+    deletions: Deletions,
     weigher: Weigher,
     /// Whether what the watchdog says of the dead will take the place of what is found here.
     heeds_watchdog: bool,
+}
+
+/// Counts what was deleted since the first look. Every path that was registered is either valid or
+/// was deleted, so what matters is one number of one graph, and nothing that happens between two
+/// looks is missed: not what came and went in between, nor what went while the program did not look.
+#[derive(Debug, Default)]
+struct Deletions {
+    before: Option<u64>,
+}
+
+impl Deletions {
+    fn since_the_first_look(&mut self, graph: &Graph) -> u64 {
+        let valid = u64::try_from(graph.len()).unwrap_or(u64::MAX);
+        self.since(graph.registrations().saturating_sub(valid))
+    }
+
+    /// Of how many were ever deleted in this database. That falls only if the database is another
+    /// one: the counter then begins anew, as after a restart of the program.
+    fn since(&mut self, ever: u64) -> u64 {
+        let before = self.before.filter(|before| *before <= ever);
+        ever - *self.before.insert(before.unwrap_or(ever))
+    }
 }
 
 impl Collector for Store {
@@ -30,6 +53,7 @@ impl Collector for Store {
         &[
             "nix_store_paths",
             "nix_store_nar_bytes",
+            "nix_store_paths_deleted_total",
             "nix_store_dead_paths",
             "nix_store_dead_nar_bytes",
             "nix_store_dead_complete",
@@ -63,6 +87,11 @@ impl Collector for Store {
                 "Sum of the NAR sizes of all valid paths in bytes, by the database; more than their disk space where files are shared",
                 count(store.nar_bytes()),
             ),
+            Family::counter(
+                "nix_store_paths_deleted_total",
+                "Paths that were deleted from the store, by a garbage collection or by hand, counted from the first look on",
+                count(self.deletions.since_the_first_look(&store.graph)),
+            ),
             Family::gauge(
                 "nix_store_dead_paths",
                 "Paths that a garbage collection would delete, as nix-store --gc --print-dead lists them, those unknown to the database included; an upper bound where nix_store_dead_complete is 0",
@@ -93,6 +122,7 @@ impl Store {
     pub(super) fn new(weighing: Weighing, heeds_watchdog: bool) -> Self {
         Self {
             incomplete: false,
+            deletions: Deletions::default(),
             weigher: Weigher::new(weighing),
             heeds_watchdog,
         }
@@ -143,4 +173,16 @@ fn reclaimable(answer: &Answer) -> [Family; 4] {
             seconds(answer.at),
         ),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Deletions;
+
+    #[test]
+    fn a_database_that_is_another_one_begins_the_count_of_the_deleted_anew() {
+        let mut deletions = Deletions::default();
+        let counts = [7, 7, 9, 2, 5].map(|ever| deletions.since(ever));
+        assert_eq!(counts, [0, 0, 2, 0, 3]);
+    }
 }

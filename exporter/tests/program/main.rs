@@ -1,6 +1,7 @@
 //! The real program on a small host, as an operator and a Prometheus meet it.
 
 #[cfg(test)]
+mod deletions;
 mod golden;
 #[cfg(test)]
 mod host;

@@ -1,6 +1,6 @@
 //! Adjacency in two arrays: where each path's edges begin, and the edges.
 
-use super::PathId;
+use super::{PathId, moved::Moved};
 
 /// Edges from each path, compact. Never more than `u32::MAX`: whoever makes one checks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,6 +40,67 @@ impl Csr {
         self.targets.extend_from_slice(row);
         let end = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
         self.starts.push(end);
+    }
+
+    /// Drops the rows of the paths that are not kept, and the edges to them.
+    pub(super) fn retain(&mut self, moved: &Moved) {
+        let (mut start, mut end, mut row) = (0, 0, 0);
+        for from in 0..self.rows() {
+            let edges = start..self.starts[from + 1] as usize;
+            start = edges.end;
+            if moved.at(from).is_none() {
+                continue;
+            }
+            for edge in edges {
+                if let Some(target) = moved.to(self.targets[edge]) {
+                    self.targets[end] = target;
+                    end += 1;
+                }
+            }
+            row += 1;
+            self.starts[row] = u32::try_from(end).unwrap_or(u32::MAX);
+        }
+        self.starts.truncate(row + 1);
+        self.targets.truncate(end);
+    }
+
+    /// Adds edges, which are in order, to rows that are in order, and rows without edges up to
+    /// `count`; what is there already is added once.
+    pub(super) fn merge(&mut self, more: &[(PathId, PathId)], count: usize) {
+        if more.is_empty() {
+            while self.rows() < count {
+                self.push_row(&[]);
+            }
+            return;
+        }
+        let mut starts = Vec::with_capacity(count + 1);
+        let mut targets = Vec::with_capacity(self.targets.len() + more.len());
+        let mut more = more.iter().peekable();
+        starts.push(0);
+        for row in 0..count {
+            let begin = targets.len();
+            if row < self.rows() {
+                let (start, end) = (self.starts[row], self.starts[row + 1]);
+                targets.extend_from_slice(&self.targets[start as usize..end as usize]);
+            }
+            let before = targets.len();
+            while let Some((_, to)) = more.next_if(|(from, _)| from.index() == row) {
+                targets.push(*to);
+            }
+            if targets.len() > before {
+                targets[begin..].sort_unstable();
+                let mut kept = begin;
+                for at in begin..targets.len() {
+                    if at == begin || targets[at] != targets[kept - 1] {
+                        targets[kept] = targets[at];
+                        kept += 1;
+                    }
+                }
+                targets.truncate(kept);
+            }
+            starts.push(u32::try_from(targets.len()).unwrap_or(u32::MAX));
+        }
+        *self = Self { starts, targets };
     }
 
     /// The edges that `each` calls its argument with, in any order. Called twice: once to count,

@@ -5,6 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 use super::{csr::Csr, snapshot::Snapshot};
 use crate::{FactError, Layout, Result, STORE_DIR};
 
+mod census;
 mod decode;
 mod edges;
 mod given;
@@ -12,8 +13,9 @@ mod grow;
 mod paths;
 mod read;
 
+pub(super) use census::Census;
 pub use given::Given;
-pub(super) use grow::{Additions, Grown};
+pub(super) use grow::{Changes, Grown};
 use paths::Paths;
 
 /// A path of one [`Graph`], by its position.

@@ -14,6 +14,7 @@ mod graph;
 mod holdings;
 mod liveness;
 mod lookup;
+mod moved;
 mod names;
 mod pages;
 #[cfg(test)]

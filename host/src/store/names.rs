@@ -1,6 +1,6 @@
 //! The base names of all valid paths, compact, and found by name.
 
-use super::PathId;
+use super::{PathId, moved::Moved};
 
 /// All base names in one allocation, and a table of their places by their hash part.
 #[derive(Debug, Default)]
@@ -133,6 +133,35 @@ impl Names {
                 found(what, name, id);
             }
         }
+    }
+
+    /// Drops the names that are not kept; those that are keep their order. Of the others nothing
+    /// is left, so that the same name can be added again.
+    pub(super) fn retain(&mut self, moved: &Moved) {
+        let (mut start, mut end, mut to) = (0, 0, 0);
+        let mut text = std::mem::take(&mut self.text).into_bytes();
+        for from in 0..self.ends.len() {
+            let name = start..self.ends[from] as usize;
+            start = name.end;
+            if moved.at(from).is_some() {
+                text.copy_within(name.clone(), end);
+                end += name.len();
+                self.ends[to] = u32::try_from(end).unwrap_or(u32::MAX);
+                to += 1;
+            }
+        }
+        text.truncate(end);
+        // Whole names of a text: it is one.
+        self.text = String::from_utf8(text).unwrap_or_default();
+        self.ends.truncate(to);
+        let slots = self.slots.len();
+        let old = std::mem::replace(&mut self.slots, vec![EMPTY; slots]);
+        for slot in old.into_iter().filter(|slot| *slot != EMPTY) {
+            if let Some(id) = moved.to(position_of(slot)) {
+                self.place(slot >> 32 << 32 | u64::from(id.0));
+            }
+        }
+        self.indexed = to;
     }
 
     /// Gives back what growing reserved.

@@ -1,16 +1,17 @@
-//! The graph between two looks at a store: a refresh costs by what was added.
+//! The graph between two looks at a store: a refresh costs by what was added, and where something
+//! was deleted by a look at the ids.
 //!
 //! Rows of valid paths are written once, and ids are handed out in order and never again
 //! (`AUTOINCREMENT` in `schema.sql`). So what came is what lies beyond the last id; and if all
-//! that came does not make up for the difference of the two counts, something was deleted, and the
-//! graph is read anew. What changes a row that stays (a repair writes another size, a path that is
+//! that came does not make up for the difference of the two counts, something was deleted: the ids
+//! that are left say what. What changes a row that stays (a repair writes another size, a path that is
 //! registered a second time may get a reference) is not seen by that: [`Resident::HEALED_AFTER`].
 
 use std::time::{Duration, SystemTime};
 
 use super::{
     Graph, Snapshot,
-    graph::{Additions, Grown},
+    graph::{Census, Changes, Grown},
     snapshot::Files,
 };
 use crate::{Layout, Result};
@@ -35,8 +36,13 @@ pub struct Seen {
 pub enum Refreshed {
     /// Nothing: the files are as they were.
     Unchanged,
-    /// To read what was added: so many paths.
-    Added(usize),
+    /// To read what was added, and to drop what was deleted: so many paths.
+    Changed {
+        /// Paths that are new.
+        added: usize,
+        /// Paths that are gone.
+        deleted: usize,
+    },
     /// To read everything.
     Anew,
 }
@@ -88,21 +94,38 @@ impl Resident {
         if files.is_some() && files == self.seen.files {
             return Ok((self, Refreshed::Unchanged));
         }
-        let most = self.graph.len() / 8 + 64;
-        let additions = Snapshot::with(layout, |snapshot| {
-            Additions::read(snapshot, &self.graph, most)
-        })?;
-        let Some(additions) = additions else {
+        let Some(changes) = changes(layout, &self.graph, files)? else {
             return Ok((Self::read(layout, now)?, Refreshed::Anew));
         };
-        match self.graph.grow(additions) {
-            Grown::By(paths) => {
+        match self.graph.grow(changes) {
+            Grown::By { added, deleted } => {
                 self.seen.files = files;
-                Ok((self, Refreshed::Added(paths)))
+                Ok((self, Refreshed::Changed { added, deleted }))
             }
             Grown::Doubtful => Ok((Self::read(layout, now)?, Refreshed::Anew)),
         }
     }
+}
+
+/// What happened to the graph; `None` if reading everything is right, or cheaper.
+fn changes(layout: &Layout, graph: &Graph, files: Option<Files>) -> Result<Option<Changes>> {
+    let most = graph.len() / 8 + 64;
+    let read = |census: Option<Census>| {
+        Snapshot::with(layout, |snapshot| {
+            Changes::read(snapshot, graph, most, census.as_ref())
+        })
+    };
+    // While the files rest, their pages tell who is there in a fraction of the time.
+    let census = files.and_then(|_| Snapshot::pages(layout, |pages| graph.census(pages)));
+    if census.is_some() {
+        let changes = read(census)?;
+        // Census and rows are of one moment only if nothing was written from before the one until
+        // after the other.
+        if Files::now(layout) == files {
+            return Ok(changes);
+        }
+    }
+    read(None)
 }
 
 #[cfg(test)]

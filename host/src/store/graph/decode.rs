@@ -79,7 +79,7 @@ fn outputs(
     Ok(pairs)
 }
 
-fn registrations(pages: &Pages, schema: &Schema) -> Result<u64> {
+pub(super) fn registrations(pages: &Pages, schema: &Schema) -> Result<u64> {
     let mut registrations = 0;
     let (root, places) = schema.table("sqlite_sequence", ["name", "seq"])?;
     btree::table(pages, root, |_, row| {

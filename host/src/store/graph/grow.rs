@@ -1,25 +1,31 @@
-//! Adds to a graph what was registered since it was read.
+//! Brings a graph up to date: drops what was deleted since it was read, adds what was registered.
+
+use std::collections::HashSet;
 
 use rusqlite::Connection;
 
 use super::{
-    Graph, PathId, base_name,
+    Census, Graph, PathId, base_name,
     edges::{MOST, References},
     paths::Unresolved,
     read::registrations,
 };
-use crate::{Result, store::snapshot::Snapshot};
+use crate::{
+    Result,
+    store::{bitset::PathSet, moved::Moved, snapshot::Snapshot},
+};
 
-/// What was registered after a graph was read, nothing having been deleted.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Additions {
+/// What happened after a graph was read.
+#[derive(Debug)]
+pub(in crate::store) struct Changes {
+    census: Census,
     rows: Vec<Row>,
     /// By row ids, in order.
     references: Vec<(i64, i64)>,
     /// Row ids of derivations and base names of their outputs.
     outputs: Vec<(i64, String)>,
-    /// Paths that were there before the derivation that they say they were built by.
-    derived: Vec<(PathId, String)>,
+    /// Row ids of paths that were there before the derivation that they say they were built by.
+    derived: Vec<(u32, String)>,
     registrations: u64,
 }
 
@@ -31,21 +37,23 @@ struct Row {
     deriver: Option<String>,
 }
 
-/// How a graph took additions.
+/// How a graph took changes.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) enum Grown {
-    By(usize),
+    /// So many paths came, so many went.
+    By { added: usize, deleted: usize },
     /// They do not fit: the graph is neither the old nor the new one.
     Doubtful,
 }
 
-impl Additions {
-    /// `None` if something was deleted, or more than `most` were added: then reading everything is
-    /// right, or cheaper.
+impl Changes {
+    /// Of the same moment as the census, if there is one already. `None` if more than `most` paths
+    /// were added, so that reading everything is cheaper, or if the graph is none of this database.
     pub(in crate::store) fn read(
         snapshot: &Snapshot,
         graph: &Graph,
         most: usize,
+        census: Option<&Census>,
     ) -> Result<Option<Self>> {
         let last = graph.paths.rowids().last().copied().map_or(0, i64::from);
         let db = snapshot.connection();
@@ -54,43 +62,79 @@ impl Additions {
         if rows.len() > most {
             return Ok(None);
         }
-        let count: i64 = db
-            .query_row("SELECT count(*) FROM ValidPaths", [], |row| row.get(0))
-            .map_err(sql)?;
-        if usize::try_from(count) != Ok(graph.len() + rows.len()) {
-            return Ok(None);
-        }
-        let mut additions = Self {
-            references: references(db, last).map_err(sql)?,
-            outputs: outputs(db, last).map_err(sql)?,
-            registrations: registrations(snapshot)?,
-            ..Self::default()
+        let census = match census {
+            Some(census) => Ok(census.clone()),
+            None => graph.census_by_sqlite(db, rows.len()).map_err(sql)?,
         };
-        let mut producers = db
-            .prepare("SELECT drv FROM DerivationOutputs WHERE path = ?1 AND drv <= ?2")
-            .map_err(sql)?;
-        let mut derivers = db
-            .prepare("SELECT 1 FROM ValidPaths WHERE id = ?1 AND deriver = ?2")
-            .map_err(sql)?;
-        // Derivations that were there before what they build.
-        for row in &rows {
-            let found = producers.query_map((&row.path, last), |row| row.get(0));
-            for drv in found.map_err(sql)? {
-                let name = base_name(&row.path).unwrap_or_default().to_owned();
-                additions.outputs.push((drv.map_err(sql)?, name));
-            }
-            let name = base_name(&row.path).unwrap_or_default();
-            for id in graph.paths.waiting_for(name) {
-                // The graph has but a key of what the path says.
-                let rowid = graph.paths.rowid(id);
-                let says = derivers.exists((rowid, &row.path)).map_err(sql)?;
-                additions
-                    .derived
-                    .extend(says.then(|| (id, name.to_owned())));
+        let Ok(census) = census else {
+            return Ok(None);
+        };
+        let mut outputs = outputs(db, last).map_err(sql)?;
+        late_outputs(db, &rows, last, &mut outputs).map_err(sql)?;
+        Ok(Some(Self {
+            references: references(db, last).map_err(sql)?,
+            outputs,
+            derived: late_derivers(db, &rows, graph, &census).map_err(sql)?,
+            registrations: registrations(snapshot)?,
+            census,
+            rows,
+        }))
+    }
+}
+
+/// Of derivations that were there before what they build.
+fn late_outputs(
+    db: &Connection,
+    rows: &[Row],
+    last: i64,
+    outputs: &mut Vec<(i64, String)>,
+) -> rusqlite::Result<()> {
+    let mut producers =
+        db.prepare("SELECT drv FROM DerivationOutputs WHERE path = ?1 AND drv <= ?2")?;
+    for row in rows {
+        for drv in producers.query_map((&row.path, last), |row| row.get(0))? {
+            outputs.push((drv?, row.name().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+/// Paths that were there before what they were built by. The graph has but a key of what a path
+/// says, unless it was built by a path that was deleted and is back already.
+fn late_derivers(
+    db: &Connection,
+    rows: &[Row],
+    graph: &Graph,
+    census: &Census,
+) -> rusqlite::Result<Vec<(u32, String)>> {
+    let mut derivers = db.prepare("SELECT 1 FROM ValidPaths WHERE id = ?1 AND deriver = ?2")?;
+    let mut derived = Vec::new();
+    for row in rows {
+        for id in graph.paths.waiting_for(row.name()) {
+            let rowid = graph.paths.rowid(id);
+            if derivers.exists((rowid, &row.path))? {
+                derived.push((rowid, row.name().to_owned()));
             }
         }
-        additions.rows = rows;
-        Ok(Some(additions))
+    }
+    if let Census::Some(_) = census {
+        let names = rows.iter().map(Row::name);
+        let back: HashSet<PathId> = names.filter_map(|name| graph.find(name)).collect();
+        if !back.is_empty() {
+            let built = graph.paths.built_by(|deriver| back.contains(&deriver));
+            derived.extend(
+                built
+                    .into_iter()
+                    .map(|(id, deriver)| (graph.paths.rowid(id), graph.name(deriver).to_owned())),
+            );
+        }
+    }
+    Ok(derived)
+}
+
+impl Row {
+    fn name(&self) -> &str {
+        base_name(&self.path).unwrap_or_default()
     }
 }
 
@@ -127,15 +171,39 @@ fn outputs(db: &Connection, last: i64) -> rusqlite::Result<Vec<(i64, String)>> {
 }
 
 impl Graph {
-    /// Takes what was added.
-    pub(in crate::store) fn grow(&mut self, additions: Additions) -> Grown {
-        match self.try_grow(additions) {
-            Ok(paths) => Grown::By(paths),
+    /// Takes what happened.
+    pub(in crate::store) fn grow(&mut self, changes: Changes) -> Grown {
+        let count = self.len();
+        let outcome = match &changes.census {
+            Census::All => Ok(()),
+            Census::Some(kept) => self.retain(kept),
+        };
+        let deleted = count - self.len();
+        match outcome.and_then(|()| self.add(changes)) {
+            Ok(added) => Grown::By { added, deleted },
             Err(_) => Grown::Doubtful,
         }
     }
 
-    fn try_grow(&mut self, additions: Additions) -> std::result::Result<usize, String> {
+    /// Drops what is not kept. What a valid path refers to cannot be deleted (`ON DELETE RESTRICT`
+    /// in `schema.sql`), so no reference goes but with its referrer; outputs and derivers do.
+    fn retain(&mut self, kept: &PathSet) -> std::result::Result<(), String> {
+        let moved = Moved::keeping(kept, self.len());
+        let mut staying = self.ids().filter(|id| moved.to(*id).is_some());
+        let is_torn = staying.any(|id| {
+            let mut references = self.references(id).iter();
+            references.any(|reference| moved.to(*reference).is_none())
+        });
+        if is_torn {
+            return Err("a path was deleted that another refers to".to_owned());
+        }
+        self.references.retain(&moved);
+        self.outputs.retain(&moved);
+        self.paths.retain(&moved);
+        Ok(())
+    }
+
+    fn add(&mut self, additions: Changes) -> std::result::Result<usize, String> {
         let before = self.len();
         let mut unresolved = Unresolved::default();
         for row in &additions.rows {
@@ -144,9 +212,7 @@ impl Graph {
                 .push(row.id, &row.path, row.nar_size, deriver, &mut unresolved)?;
         }
         self.paths.resolve(&unresolved);
-        for (id, name) in &additions.derived {
-            self.paths.found_deriver(*id, name);
-        }
+        self.paths.found_derivers(&additions.derived);
 
         let edges = self.references.len() + additions.references.len() + self.outputs.len();
         if edges + additions.outputs.len() + self.len() > MOST {
@@ -160,12 +226,6 @@ impl Graph {
         references.append_to(&mut self.references, |rowid| paths.position(rowid), count)?;
 
         let mut pairs: Vec<(PathId, PathId)> = Vec::new();
-        for id in (0..before)
-            .filter_map(|at| u32::try_from(at).ok())
-            .map(PathId)
-        {
-            pairs.extend(self.outputs.row(id).iter().map(|output| (id, *output)));
-        }
         for (drv, name) in &additions.outputs {
             let drv = u32::try_from(*drv)
                 .ok()
@@ -173,7 +233,8 @@ impl Graph {
             let drv = drv.ok_or("an output belongs to no valid derivation")?;
             pairs.extend(self.paths.find(name).map(|output| (drv, output)));
         }
-        self.outputs = super::edges::outputs(&mut pairs, count, MOST)?;
+        pairs.sort_unstable();
+        self.outputs.merge(&pairs, count);
         self.registrations = additions.registrations;
         Ok(count - before)
     }

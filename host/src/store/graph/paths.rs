@@ -3,7 +3,10 @@
 use super::{PathId, base_name};
 use crate::{
     STORE_DIR,
-    store::names::{Names, key},
+    store::{
+        moved::Moved,
+        names::{Names, key},
+    },
 };
 
 /// In place of a size that the database does not have: SQLite's integers do not reach it.
@@ -105,12 +108,19 @@ impl Paths {
             .map(|(_, id)| *id)
     }
 
-    /// The deriver of a path became valid.
-    pub(super) fn found_deriver(&mut self, id: PathId, name: &str) {
-        if let Some(deriver) = self.find(name) {
-            self.derivers[id.index()] = deriver;
-            let entry = (key(name.as_bytes()), id);
-            self.absent.retain(|other| *other != entry);
+    /// The derivers of these paths, by row ids, became valid.
+    pub(super) fn found_derivers(&mut self, found: &[(u32, String)]) {
+        let mut entries = Vec::new();
+        for (rowid, name) in found {
+            if let (Some(id), Some(deriver)) = (self.position(*rowid), self.find(name)) {
+                self.derivers[id.index()] = deriver;
+                entries.push((key(name.as_bytes()), id));
+            }
+        }
+        if !entries.is_empty() {
+            entries.sort_unstable();
+            self.absent
+                .retain(|entry| entries.binary_search(entry).is_err());
         }
     }
 
@@ -136,6 +146,39 @@ impl Paths {
         });
         named.text.clear();
         named.rows.clear();
+    }
+
+    /// Drops the paths that are not kept. What was built by one of them waits for it from now on:
+    /// it may come back, under another id.
+    pub(super) fn retain(&mut self, moved: &Moved) {
+        self.absent = (self.absent.iter())
+            .filter_map(|(key, id)| Some((*key, moved.to(*id)?)))
+            .collect();
+        for at in 0..self.rowids.len() {
+            let Some(to) = moved.at(at) else { continue };
+            self.rowids[to.index()] = self.rowids[at];
+            self.nar_bytes[to.index()] = self.nar_bytes[at];
+            let deriver = self.derivers[at];
+            self.derivers[to.index()] = moved.to(deriver).unwrap_or(NO_PATH);
+            if deriver != NO_PATH && moved.to(deriver).is_none() {
+                self.absent
+                    .push((key(self.names.get(deriver).as_bytes()), to));
+            }
+        }
+        self.absent.sort_unstable();
+        self.names.retain(moved);
+        self.rowids.truncate(moved.kept());
+        self.nar_bytes.truncate(moved.kept());
+        self.derivers.truncate(moved.kept());
+    }
+
+    /// The paths that were built by one of these.
+    pub(super) fn built_by(&self, is_one: impl Fn(PathId) -> bool) -> Vec<(PathId, PathId)> {
+        let derivers = (0u32..).map(PathId).zip(&self.derivers);
+        derivers
+            .filter(|(_, deriver)| **deriver != NO_PATH && is_one(**deriver))
+            .map(|(id, deriver)| (id, *deriver))
+            .collect()
     }
 
     pub(super) fn shrink(&mut self) {

@@ -29,6 +29,33 @@ pub(in crate::store) fn index(
     walk(pages, root, Kind::Index, 0, &mut 0, &mut visit)
 }
 
+/// How many entries an index has. Of its leaves, which are nearly all of its pages, no more than
+/// the header is read.
+pub(in crate::store) fn count(pages: &Pages, root: u32) -> Result<usize> {
+    entries(pages, root, 0, &mut 0)
+}
+
+fn entries(pages: &Pages, number: u32, depth: usize, seen: &mut u32) -> Result<usize> {
+    *seen += 1;
+    if depth > DEEPEST || *seen > pages.count() {
+        return odd("a tree with a loop");
+    }
+    let mut head = [0; 8];
+    pages.read(number, &mut head)?;
+    match head[0] {
+        INDEX_LEAF => be16(&head, 3),
+        INDEX_INTERIOR => pages.look(number, |page| {
+            let header = Header::of(page, number, pages.usable())?;
+            let mut sum = header.cells;
+            for cell in header.cells() {
+                sum += entries(pages, be32(header.cell(cell)?, 0)?, depth + 1, seen)?;
+            }
+            Ok(sum + entries(pages, header.rightmost()?, depth + 1, seen)?)
+        }),
+        other => odd(format!("a page of kind {other}")),
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Table,

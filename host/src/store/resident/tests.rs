@@ -4,7 +4,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use crate::store::fixture::{Store, name};
+use crate::store::fixture::{Store, name, row};
 
 const NOW: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -19,20 +19,39 @@ struct Round {
     added: Vec<u8>,
     references: Vec<(u8, u8)>,
     outputs: Vec<(u8, u8)>,
-    deleted: Option<u8>,
+    /// As the collector does: only what nothing refers to, whatever is asked for.
+    deleted: Vec<u8>,
+    /// By force, references and all, as a repair by hand may.
+    torn_out: Option<u8>,
+    deletes_first: bool,
+    /// Then the pages are read, else SQLite is asked.
+    rests: bool,
 }
 
 fn round() -> impl Strategy<Value = Round> {
     let pairs = || vec(any::<(u8, u8)>(), 0..8);
-    let deleted = prop_oneof![3 => Just(None), 1 => any::<u8>().prop_map(Some)];
-    (vec(any::<u8>(), 0..6), pairs(), pairs(), deleted).prop_map(
-        |(added, references, outputs, deleted)| Round {
-            added,
-            references,
-            outputs,
-            deleted,
-        },
+    let torn_out = prop_oneof![7 => Just(None), 1 => any::<u8>().prop_map(Some)];
+    let deleted = prop_oneof![1 => Just(Vec::new()), 2 => vec(any::<u8>(), 0..8)];
+    let some = vec(any::<u8>(), 0..6);
+    (
+        some,
+        pairs(),
+        pairs(),
+        deleted,
+        torn_out,
+        any::<(bool, bool)>(),
     )
+        .prop_map(
+            |(added, references, outputs, deleted, torn_out, (deletes_first, rests))| Round {
+                added,
+                references,
+                outputs,
+                deleted,
+                torn_out,
+                deletes_first,
+                rests,
+            },
+        )
 }
 
 fn base(number: u8) -> String {
@@ -40,6 +59,31 @@ fn base(number: u8) -> String {
 }
 
 fn play(store: &Store, round: &Round) {
+    if round.deletes_first {
+        collect(store, &round.deleted);
+    }
+    add(store, round);
+    if !round.deletes_first {
+        collect(store, &round.deleted);
+    }
+    if round.rests {
+        store.rest();
+    }
+}
+
+fn collect(store: &Store, numbers: &[u8]) {
+    let db = store.connect();
+    db.execute_batch("PRAGMA foreign_keys = 1").unwrap();
+    for number in numbers {
+        let delete = "DELETE FROM ValidPaths WHERE path = ?1";
+        match db.execute(delete, [format!("/nix/store/{}", base(*number))]) {
+            Ok(_) => {}
+            Err(error) => assert!(error.to_string().contains("FOREIGN KEY"), "{error}"),
+        }
+    }
+}
+
+fn add(store: &Store, round: &Round) {
     let db = store.connect();
     let last: i64 = db
         .query_row("SELECT coalesce(max(id), 0) FROM ValidPaths", [], |row| {
@@ -73,7 +117,7 @@ fn play(store: &Store, round: &Round) {
         )
         .unwrap();
     }
-    if let Some(number) = round.deleted {
+    if let Some(number) = round.torn_out {
         for delete in [
             "DELETE FROM Refs WHERE reference = (SELECT id FROM ValidPaths WHERE path = ?1) \
              OR referrer = (SELECT id FROM ValidPaths WHERE path = ?1)",
@@ -87,9 +131,9 @@ fn play(store: &Store, round: &Round) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
     #[test]
-    fn what_is_kept_is_what_a_fresh_look_finds(rounds in vec(round(), 1..8)) {
+    fn what_is_kept_is_what_a_fresh_look_finds(rounds in vec(round(), 1..12)) {
         let store = Store::new();
         // With the log open there is no wait for the files to rest.
         let _nix = store.connect();
@@ -114,22 +158,84 @@ fn wal(store: &Store) -> rusqlite::Connection {
 }
 
 #[test]
-fn what_is_added_is_read_alone_and_what_was_deleted_makes_the_graph_be_read_anew() {
+fn what_is_added_is_read_alone_and_what_was_deleted_is_dropped() {
     let store = Store::new();
     let nix = wal(&store);
     store.register(&name('a', "x"));
     let resident = Resident::read(&store.layout(), NOW).unwrap();
     store.register(&name('b', "x"));
     let (resident, how) = refreshed(resident, &store);
-    assert_eq!(how, Refreshed::Added(1));
+    assert_eq!(
+        how,
+        Refreshed::Changed {
+            added: 1,
+            deleted: 0
+        }
+    );
     nix.execute_batch("DELETE FROM ValidPaths WHERE id = 1")
         .unwrap();
     // As many came as went: the count is the same.
     store.register(&name('c', "x"));
     let (resident, how) = refreshed(resident, &store);
-    assert_eq!(how, Refreshed::Anew);
+    assert_eq!(how, ONE_EACH);
     assert_eq!(resident.graph(), &Graph::read(&store.layout()).unwrap());
     assert_eq!(resident.graph().registrations(), 3);
+    // The same out of the pages, which are read when the files rest.
+    nix.execute_batch("DELETE FROM ValidPaths WHERE id = 2")
+        .unwrap();
+    store.register(&name('d', "x"));
+    store.rest();
+    let (resident, how) = refreshed(resident, &store);
+    assert_eq!(how, ONE_EACH);
+    assert_eq!(resident.graph(), &Graph::read(&store.layout()).unwrap());
+}
+
+const ONE_EACH: Refreshed = Refreshed::Changed {
+    added: 1,
+    deleted: 1,
+};
+
+#[test]
+fn a_derivation_and_an_output_that_went_and_came_back_are_each_others_again() {
+    let store = Store::new();
+    let nix = wal(&store);
+    let (drv, out) = (name('a', "x.drv"), name('b', "x"));
+    let derivation = format!(
+        "{} INSERT INTO DerivationOutputs SELECT id, 'out', '/nix/store/{out}' FROM ValidPaths \
+         WHERE path = '/nix/store/{drv}';",
+        row(&drv)
+    );
+    let output = format!(
+        "{} UPDATE ValidPaths SET deriver = '/nix/store/{drv}' WHERE path = '/nix/store/{out}';",
+        row(&out)
+    );
+    let delete = |name: &str| format!("DELETE FROM ValidPaths WHERE path = '/nix/store/{name}';");
+    let off = "PRAGMA foreign_keys = 1;".to_owned();
+    nix.execute_batch(&[off, derivation.clone(), output.clone()].concat())
+        .unwrap();
+    let mut resident = Resident::read(&store.layout(), NOW).unwrap();
+    // Gone in one look and back in the next, then both in one.
+    for step in [
+        delete(&drv),
+        derivation.clone(),
+        delete(&out),
+        output.clone(),
+        delete(&drv) + &derivation,
+        delete(&out) + &output,
+        delete(&drv) + &delete(&out) + &output,
+        derivation.clone(),
+    ] {
+        nix.execute_batch(&step).unwrap();
+        let (now, how) = refreshed(resident, &store);
+        assert!(matches!(how, Refreshed::Changed { .. }), "{how:?}: {step}");
+        let fresh = Graph::read(&store.layout()).unwrap();
+        assert_eq!(now.graph(), &fresh, "{step}");
+        resident = now;
+    }
+    let graph = resident.graph();
+    let [drv, out] = [drv, out].map(|name| graph.find(&name).unwrap());
+    assert_eq!(graph.outputs(drv), [out]);
+    assert_eq!(graph.deriver(out), Some(drv));
 }
 
 #[test]
