@@ -26,8 +26,8 @@ fn without_volatile_values(page: &str) -> String {
     let mut out = String::new();
     for line in page.lines() {
         if VOLATILE.iter().any(|name| line.starts_with(name)) {
-            let (series, value) = line.rsplit_once(' ').unwrap();
-            value.parse::<f64>().unwrap();
+            let (series, value) = line.rsplit_once(' ').expect("a value");
+            value.parse::<f64>().expect("a number");
             out.push_str(series);
             out.push_str(" VALUE\n");
         } else if line.starts_with("snowguard_build_info") {
