@@ -79,6 +79,8 @@ const MIN_BALLAST: u64 = 16 << 20;
 /// A story is told on up to some dozen lines; a file should hold a few of them.
 const MIN_JOURNAL: u64 = 64 << 10;
 
+const MIN_CONFIRMATION: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Fragment {
@@ -147,6 +149,7 @@ struct RollbackFragment {
     soak: Option<TimeSpan>,
     verify_soak: Option<TimeSpan>,
     verify_window: Option<TimeSpan>,
+    require_confirmation: Option<TimeSpan>,
 }
 
 impl Default for Settings {
@@ -232,6 +235,7 @@ impl Settings {
                     fragment.rollback.verify_window,
                     default.rollback.verify_window,
                 ),
+                require_confirmation: (fragment.rollback.require_confirmation).map(|span| span.0),
                 ..default.rollback
             },
             probes: fragment.probes,
@@ -325,6 +329,13 @@ impl Settings {
                 "`probes.{name}.interval` must be shorter than `rollback.soak`: what was seen \
                  healthy once is not known good"
             ));
+        }
+        if (self.rollback.require_confirmation).is_some_and(|within| within < MIN_CONFIRMATION) {
+            return Err(
+                "`rollback.require_confirmation` must be at least 1m: whoever confirms \
+                        must have looked first"
+                    .to_owned(),
+            );
         }
         if self.rollback.verify_soak >= self.rollback.verify_window {
             return Err(

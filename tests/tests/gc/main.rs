@@ -12,6 +12,7 @@ mod boot_menu;
 mod by_hand;
 mod daemon;
 mod faults;
+mod target_root;
 
 use std::{
     collections::BTreeSet,

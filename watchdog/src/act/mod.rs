@@ -9,3 +9,4 @@ pub mod remove_generation;
 mod said;
 pub mod set_profile;
 pub mod switch;
+pub mod target_root;

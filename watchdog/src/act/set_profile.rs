@@ -4,7 +4,7 @@
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt, symlink},
+    os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
@@ -36,16 +36,15 @@ impl SetProfile {
     }
 
     /// Points the profile at the target, under the lock that Nix takes for it. Done again, it
-    /// does nothing. `from` is the number that the profile is expected at.
+    /// does nothing. `from` is the number that the profile is expected at. Where the link of the
+    /// target is gone or names another closure by now, the target becomes a new generation.
     ///
     /// # Errors
-    /// The lock is held for too long; the link of the target is gone or is another generation
-    /// by now; the profile points to neither `from` nor the target, so that somebody else
-    /// deploys; or the operating system refuses. The profile is then as it was.
+    /// The lock is held for too long; the profile points to neither `from` nor the target, so
+    /// that somebody else deploys; or the operating system refuses. The profile is then as it was.
     pub fn run(&self, target: &GenerationId, from: Option<u64>) -> Result<(), FactError> {
-        let link_name = self.link_name(target.number)?;
         let lock = ProfileLock::take(&self.profile, self.lock_deadline)?;
-        let outcome = self.set(target, from, &link_name);
+        let outcome = self.set(target, from);
         lock.release();
         outcome
     }
@@ -62,29 +61,58 @@ impl SetProfile {
         Ok(PathBuf::from(name))
     }
 
-    fn set(&self, target: &GenerationId, from: Option<u64>, link: &Path) -> Result<(), FactError> {
-        let beside = self.profile.with_file_name(link);
-        let failed = |path: &Path| {
-            let path = path.to_owned();
-            move |cause: io::Error| FactError::io(ATTEMPT, path, &cause, "")
+    /// The number of the target: its own while its link is there, else that of the newest
+    /// generation if that is the target, as Nix has it (`createGeneration`,
+    /// src/libstore/profiles.cc), else a new one. True if its link must still be made.
+    fn number(&self, target: &GenerationId) -> Result<(u64, bool), FactError> {
+        let path = Path::new(&target.store_path);
+        let is_at = |number: u64| -> Result<bool, FactError> {
+            let link = self.profile.with_file_name(self.link_name(number)?);
+            match fs::read_link(&link) {
+                Ok(to) => Ok(to == path),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(cause) => Err(failed(&link)(cause)),
+            }
         };
-        let meta = fs::symlink_metadata(&beside).map_err(failed(&beside))?;
-        let points_to = fs::read_link(&beside).map_err(failed(&beside))?;
-        let linked_at_ms = meta.mtime().saturating_mul(1000) + meta.mtime_nsec() / 1_000_000;
-        if points_to != Path::new(&target.store_path) || linked_at_ms != target.linked_at_ms {
-            return Err(FactError::malformed(
-                ATTEMPT,
-                beside,
-                format!("it is another generation than the one chosen, pointing to {points_to:?}"),
-                "look at the generations, then release the remedy",
-            ));
+        if is_at(target.number)? {
+            return Ok((target.number, false));
         }
+        let last = self.last_number()?;
+        if is_at(last)? {
+            return Ok((last, false));
+        }
+        Ok((last.saturating_add(1), true))
+    }
+
+    /// The highest number that a link of the profile has; 0 if there is none.
+    fn last_number(&self) -> Result<u64, FactError> {
+        let directory = self.profile.parent().unwrap_or(Path::new("."));
+        let name = self
+            .profile
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy();
+        let mut last = 0;
+        for entry in fs::read_dir(directory).map_err(failed(directory))? {
+            let entry = entry.map_err(failed(directory))?.file_name();
+            let entry = entry.to_string_lossy();
+            let number = entry
+                .strip_prefix(name.as_ref())
+                .and_then(|rest| rest.strip_prefix('-')?.strip_suffix("-link")?.parse().ok());
+            last = last.max(number.unwrap_or(0));
+        }
+        Ok(last)
+    }
+
+    fn set(&self, target: &GenerationId, from: Option<u64>) -> Result<(), FactError> {
+        let (number, is_new) = self.number(target)?;
+        let link = self.link_name(number)?;
         let current = match fs::read_link(&self.profile) {
             Ok(current) => Some(current),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
             Err(cause) => return Err(failed(&self.profile)(cause)),
         };
-        if current.as_deref() == Some(link) {
+        if !is_new && current.as_ref() == Some(&link) {
             return Ok(());
         }
         let expected = from.map(|number| self.link_name(number)).transpose()?;
@@ -96,6 +124,10 @@ impl SetProfile {
                 format!("it points to {current:?} by now, so somebody else deploys"),
                 "let that deploy come to its end",
             ));
+        }
+        if is_new {
+            let beside = self.profile.with_file_name(&link);
+            symlink(&target.store_path, &beside).map_err(failed(&beside))?;
         }
         // As `replaceSymlink` of Nix (src/libutil/file-system.cc, 2.26): a link beside, renamed.
         let temporary = self.profile.with_file_name(format!(
@@ -109,7 +141,7 @@ impl SetProfile {
             }
             _ => {}
         }
-        symlink(link, &temporary).map_err(failed(&temporary))?;
+        symlink(&link, &temporary).map_err(failed(&temporary))?;
         if let Err(cause) = fs::rename(&temporary, &self.profile) {
             // The rename failed and is reported; a link left behind harms nobody.
             let _ = fs::remove_file(&temporary);
@@ -122,6 +154,11 @@ impl SetProfile {
         }
         Ok(())
     }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> FactError + use<> {
+    let path = path.to_owned();
+    move |cause| FactError::io(ATTEMPT, path, &cause, "")
 }
 
 /// The lock that Nix takes on a profile (`lockProfile` in src/libstore/profiles.cc, 2.26): the

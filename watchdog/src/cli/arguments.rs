@@ -105,6 +105,9 @@ pub(super) enum Command {
         #[command(subcommand)]
         what: Rules,
     },
+    /// Say that the system that runs is well, where `rollback.require_confirmation` asks for it.
+    #[command(after_help = AFTER_HELP)]
+    Confirm(Confirm),
     /// End a hold, and let a latched remedy begin anew, after you have looked at what it failed on.
     Release(Release),
 }
@@ -246,6 +249,21 @@ pub(super) struct History {
     /// Print the records as JSON, one on a line.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Confirm {
+    /// Confirm this system alone, a store path; another one that runs is refused.
+    #[arg(long, value_name = "PATH")]
+    pub(super) system: Option<String>,
+
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Do not ask.
+    #[arg(long)]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -50,6 +50,8 @@ pub(super) enum Failure {
     },
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
+    #[error("refused: {0}")]
+    TooLate(String),
     #[error("{0}")]
     BadRules(String),
     #[error("{0}; without --lint-fatal that would be no failure")]
@@ -72,7 +74,7 @@ impl Failure {
                 WatchError::Config(_) | WatchError::Rules(_) | WatchError::CannotAct(_),
             ) => 2,
             Self::NobodyToAsk => 2,
-            Self::Refused(_) | Self::Lint(_) => 3,
+            Self::Refused(_) | Self::TooLate(_) | Self::Lint(_) => 3,
             Self::Short { .. } => 4,
             Self::Fact(_)
             | Self::Watch(_)

@@ -4,6 +4,7 @@
 
 mod arguments;
 mod check_config;
+mod confirm;
 mod failure;
 mod gc;
 mod generations;
@@ -100,6 +101,7 @@ fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {
         Command::History(asked) => history::run(&host, asked, page),
         Command::CheckConfig(asked) => check_config::run(&host, asked, page),
         Command::Rules { what } => rules::run(what, page),
+        Command::Confirm(asked) => confirm::run(&host, asked, page),
         Command::Release(asked) => release::run(&host, asked, page),
     }
 }

@@ -72,6 +72,7 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[gc.profiles.system]\nkeep_oldest = 1\n",
         "[gc]\nballast = \"1MiB\"\n",
         "[rollback]\nsoak = \"0s\"\n",
+        "[rollback]\nrequire_confirmation = \"5s\"\n",
         "[rollback]\nverify_soak = \"5m\"\n",
         "[probes.p]\nkind = \"dns\"\nhost = \"a\"\ninterval = \"10m\"\n",
         "[watchdog]\ninterval = \"10m\"\n",

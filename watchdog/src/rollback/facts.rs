@@ -17,6 +17,18 @@ pub struct GenerationId {
     pub linked_at_ms: i64,
 }
 
+/// What the boot loader starts by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum BootSeen {
+    /// The system of this store path.
+    System(String),
+    /// There is no boot loader whose default can be told (only that of systemd-boot can).
+    #[default]
+    Unknown,
+    /// It could not be read, and why.
+    Unreadable(String),
+}
+
 /// The system as it was read at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SystemSeen {
@@ -28,6 +40,10 @@ pub struct SystemSeen {
     pub current: Option<GenerationId>,
     /// Every generation of the profile that has a link.
     pub generations: Vec<GenerationId>,
+    /// What would run after a reboot.
+    pub boot: BootSeen,
+    /// The store path that our own GC root keeps; its generation may be gone.
+    pub kept: Option<String>,
 }
 
 /// A deploy: the running system, and the generation it is, if it is one. A `test` activation runs
@@ -98,6 +114,8 @@ pub struct Facts<'a> {
     /// The probes of this tick, `None` if they could not be run. No probes configured is `Some`
     /// of nothing.
     pub probes: Option<&'a [ProbeResult]>,
+    /// The store path of the system that somebody confirmed, if somebody did.
+    pub confirmed: Option<&'a str>,
     /// The alerts that fire now and ask for a rollback.
     pub alerts: &'a [AlertSeen],
     /// Answers about possible targets.

@@ -1,15 +1,32 @@
 //! What the rollback remedy and the probes show as samples.
 
+use std::time::Duration;
+
 use snowguard_exporter::sample::{Family, Kind};
 
-use super::{machine::Machine, state::State};
+use super::{machine::Machine, policy::Policy, state::State};
 use crate::{
     probe::{ProbeResult, Severity},
     record::Remedy,
 };
 
 /// All families of the remedy and of the probes of the last tick.
-pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
+pub fn families(
+    machine: &Machine,
+    probes: &[ProbeResult],
+    policy: &Policy,
+    now_ms: i64,
+) -> Vec<Family> {
+    let confirm_within = machine.confirm_within(policy);
+    let mut confirm_by = Family::of(
+        Kind::Gauge,
+        "snowguard_trial_confirm_by_timestamp_seconds",
+        "Until when the system on trial must be confirmed, as seconds since 1970; none if it need not be",
+    );
+    if let Some(left) = confirm_within {
+        let now = Duration::from_millis(u64::try_from(now_ms).unwrap_or(0));
+        confirm_by = confirm_by.with(Vec::new(), (now + left).as_secs_f64());
+    }
     let state = Family::of(
         Kind::Gauge,
         "snowguard_rollback_state",
@@ -54,6 +71,12 @@ pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
             "1 while a newly activated system is on trial, which is when the rollback remedy is armed",
             truth(machine.on_trial()),
         ),
+        Family::gauge(
+            "snowguard_trial_unconfirmed",
+            "1 while the system on trial must be confirmed and is not",
+            truth(confirm_within.is_some()),
+        ),
+        confirm_by,
         state,
         Family::of(
             Kind::Gauge,
@@ -64,6 +87,7 @@ pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
             vec![("remedy", Remedy::Rollback.name().to_owned())],
             truth(machine.latched()),
         ),
+        failed(machine),
         Family::gauge(
             "snowguard_rollback_good_generations",
             "System generations that were healthy for their soak and are known good",
@@ -77,6 +101,18 @@ pub fn families(machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
     ]
 }
 
+fn failed(machine: &Machine) -> Family {
+    let family = Family::of(
+        Kind::Gauge,
+        "snowguard_rollback_failed",
+        "1 for the reason for which the rollback remedy is latched; none while it is not",
+    );
+    match machine.state() {
+        State::Failed { failure, .. } => family.with(vec![("reason", failure.reason.clone())], 1.0),
+        _ => family,
+    }
+}
+
 fn truth(value: bool) -> f64 {
     f64::from(u8::from(value))
 }
@@ -87,8 +123,6 @@ fn count(value: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -106,7 +140,7 @@ mod tests {
             duration: Duration::from_millis(250),
         };
         let probes = [result("once", true, false), result("twice", false, false)];
-        let families = families(&Machine::default(), &probes);
+        let families = families(&Machine::default(), &probes, &Policy::default(), 0);
         let values = |name: &str| -> Vec<f64> {
             let family = families.iter().find(|family| family.name == name);
             let samples = &family.expect("family").samples;

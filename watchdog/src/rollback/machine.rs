@@ -9,7 +9,10 @@
 //! deploys by hand in the middle of it all has the last word. The fields are private and every
 //! way to change them is in this module, so that no other transition can be written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +28,7 @@ use crate::{
     record::Mode,
 };
 
+mod boot;
 mod trial;
 mod undo;
 
@@ -50,6 +54,8 @@ pub enum Event<'a> {
     ProfileSet(Result<(), &'a str>),
     /// The switch was to be carried out; the error says why it could not even begin.
     Switched(Result<SwitchEnd, &'a str>),
+    /// The boot default was to be set; the error says why that could not even begin.
+    BootSet(Result<SwitchEnd, &'a str>),
 }
 
 /// An act that a rollback needs next.
@@ -70,13 +76,22 @@ pub enum Act {
         /// The incident, which names the switch when it is looked for after a restart.
         incident: String,
     },
+    /// Make the target what the boot loader starts by default; nothing is activated.
+    SetBootDefault {
+        /// The generation to start by default.
+        target: GenerationId,
+        /// The incident, which names the act as that of a switch.
+        incident: String,
+    },
 }
 
 impl Act {
     /// The generation that the act is about.
     pub fn target(&self) -> &GenerationId {
         match self {
-            Self::SetProfile { target, .. } | Self::Switch { target, .. } => target,
+            Self::SetProfile { target, .. }
+            | Self::Switch { target, .. }
+            | Self::SetBootDefault { target, .. } => target,
         }
     }
 
@@ -85,6 +100,7 @@ impl Act {
         match self {
             Self::SetProfile { .. } => "would_set_profile",
             Self::Switch { .. } => "would_switch",
+            Self::SetBootDefault { .. } => "would_set_boot_default",
         }
     }
 }
@@ -126,12 +142,63 @@ impl Machine {
         matches!(self.state, State::Trial(_))
     }
 
+    /// What our own GC root is to keep, from the beginning of a trial to its end.
+    pub fn kept(&self) -> Kept<'_> {
+        let bad = match &self.state {
+            State::Trial(trial) => &trial.deploy.store_path,
+            State::Condemned { bad, .. } => &bad.deploy.store_path,
+            State::RollingBack { target, .. } | State::Verifying { target, .. } => {
+                return Kept::Target(target);
+            }
+            State::Unknown {}
+            | State::Adopting { .. }
+            | State::Settled { .. }
+            | State::Observed { .. } => return Kept::Nothing,
+            State::Failed { .. } => return Kept::AsBefore,
+        };
+        let may_be = |good: &&GenerationId| {
+            let path = &good.store_path;
+            path != bad && !self.denied.iter().any(|denied| denied.store_path == *path)
+        };
+        let last = self.good.iter().rev().find(may_be);
+        last.map_or(Kept::Nothing, Kept::Target)
+    }
+
     /// When the activation of the deploy on trial began, milliseconds since the epoch; `None` if
     /// none is on trial.
     pub fn trial_since_ms(&self) -> Option<i64> {
         match &self.state {
             State::Trial(trial) => Some(trial.since_ms),
             _ => None,
+        }
+    }
+
+    /// How long the deploy on trial may still go unconfirmed; `None` if nothing has to be
+    /// confirmed.
+    pub fn confirm_within(&self, policy: &Policy) -> Option<Duration> {
+        match &self.state {
+            State::Trial(trial) if !trial.confirmed && policy.mode != Mode::Off => policy
+                .require_confirmation
+                .map(|whole| trial.waited.left_of(whole)),
+            _ => None,
+        }
+    }
+
+    /// True if a confirmation of this store path, which runs, is of no more use: it was taken, or
+    /// the state knows the system and does not wait for one.
+    pub fn has_taken_confirmation(&self, store_path: &str) -> bool {
+        match &self.state {
+            State::Trial(trial) if trial.deploy.store_path == store_path => trial.confirmed,
+            // Not seen yet: the next look begins its trial.
+            State::Trial(_) | State::Unknown {} => false,
+            State::Settled { good: deploy } | State::Adopting { deploy, .. } => {
+                deploy.store_path == store_path
+            }
+            State::Condemned { .. }
+            | State::RollingBack { .. }
+            | State::Verifying { .. }
+            | State::Observed { .. }
+            | State::Failed { .. } => true,
         }
     }
 
@@ -188,6 +255,7 @@ impl Machine {
             Event::Seen(facts) => self.seen(&facts, policy, now_ms, &mut out),
             Event::ProfileSet(outcome) => self.profile_set(outcome, &mut out),
             Event::Switched(outcome) => self.switched(outcome, &mut out),
+            Event::BootSet(outcome) => self.boot_set(outcome, &mut out),
         }
         (self, out)
     }
@@ -267,6 +335,10 @@ impl Machine {
                 target: target.clone(),
                 incident: bad.incident(),
             },
+            Phase::BootDiffers => Act::SetBootDefault {
+                target: target.clone(),
+                incident: format!("{} boot default", bad.incident()),
+            },
         };
         (self, Some(act), Vec::new())
     }
@@ -305,6 +377,17 @@ impl Machine {
             State::Verifying { .. } => self.verify(facts, system, &deploy, policy, now, out),
         }
     }
+}
+
+/// What is to be kept from the garbage collector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept<'a> {
+    /// What the rollback would go back to, or does.
+    Target(&'a GenerationId),
+    /// Nothing is on trial.
+    Nothing,
+    /// What was kept, if anything was: somebody has to look at the host first.
+    AsBefore,
 }
 
 /// True if every probe that is required passed, apart from those that are excused.

@@ -2,8 +2,9 @@
 //!
 //! [`machine`] is the state machine, pure and persisted; [`target`] chooses what to go back to;
 //! [`run`] carries a rollback out, resumably; [`reboot`] says which rollback needs a reboot;
-//! [`families`] shows it all as samples.
+//! [`confirmation`] is how somebody says that a deploy is well; [`families`] shows it all as samples.
 
+pub mod confirmation;
 pub mod decision;
 pub mod facts;
 pub mod families;

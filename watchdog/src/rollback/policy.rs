@@ -23,6 +23,8 @@ pub struct Policy {
     pub activation: Duration,
     /// How long a deploy made on top of a failing one has to cure what it found.
     pub cure: Duration,
+    /// How long a deploy may go unconfirmed before it is condemned; `None` if nobody need confirm.
+    pub require_confirmation: Option<Duration>,
     /// How many times a step of a rollback is begun before it is given up: by a kill in
     /// mid-step, or because another switch holds the lock.
     pub max_attempts: u32,
@@ -38,6 +40,7 @@ impl Default for Policy {
             max_gap: Duration::from_secs(120),
             activation: Duration::from_secs(300),
             cure: Duration::from_secs(120),
+            require_confirmation: None,
             max_attempts: 40,
         }
     }

@@ -4,7 +4,7 @@
 use super::{
     decision::Decision,
     facts::{Facts, GenerationId},
-    machine::{Act, Event, Machine},
+    machine::{Act, Event, Kept, Machine},
     policy::Policy,
     state::{Bad, State},
 };
@@ -12,6 +12,7 @@ use crate::{
     act::{
         set_profile::SetProfile,
         switch::{Switch, SwitchEnd},
+        target_root::TargetRoot,
     },
     record::{Mode, Record, Recorder, Remedy, Step},
 };
@@ -30,6 +31,22 @@ pub trait Verbs {
     /// Why the switch could not even begin.
     fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String>;
 
+    /// Makes the target what the boot loader starts by default.
+    ///
+    /// # Errors
+    /// Why that could not even begin.
+    fn set_boot_default(
+        &mut self,
+        target: &GenerationId,
+        incident: &str,
+    ) -> Result<SwitchEnd, String>;
+
+    /// Keeps this store path from the garbage collector in place of any before, or nothing.
+    ///
+    /// # Errors
+    /// Why it is not kept.
+    fn keep_target(&mut self, target: Option<&str>) -> Result<(), String>;
+
     /// What an act would do, one sentence that begins with "would".
     fn describe(&self, act: &Act) -> String;
 }
@@ -41,6 +58,8 @@ pub struct HostVerbs {
     pub profile: SetProfile,
     /// Switches.
     pub switch: Switch,
+    /// Keeps the target from the garbage collector.
+    pub root: TargetRoot,
 }
 
 impl Verbs for HostVerbs {
@@ -53,10 +72,26 @@ impl Verbs for HostVerbs {
         end.map_err(|e| e.to_string())
     }
 
+    fn set_boot_default(
+        &mut self,
+        target: &GenerationId,
+        incident: &str,
+    ) -> Result<SwitchEnd, String> {
+        let end = self.switch.boot(&target.store_path, incident);
+        end.map_err(|e| e.to_string())
+    }
+
+    fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
+        self.root.run(target).map(|_| ()).map_err(|e| e.to_string())
+    }
+
     fn describe(&self, act: &Act) -> String {
         match act {
             Act::SetProfile { target, .. } => self.profile.describe(target),
             Act::Switch { target, .. } => self.switch.describe(&target.store_path),
+            Act::SetBootDefault { target, .. } => {
+                format!("would make {:?} the boot default", target.store_path)
+            }
         }
     }
 }
@@ -87,6 +122,7 @@ pub fn tick(
         now_ms,
     };
     let machine = machine.not_after(now_ms);
+    let begun_as = machine.state().name();
     let (seen, mut decisions) = machine.clone().step(Event::Seen(facts), policy, now_ms);
     if let Some(bad) = would_begin(&machine, &seen) {
         let would = seen.would_act(facts.system);
@@ -98,6 +134,9 @@ pub fn tick(
     let Some(mut machine) = log.keep(&machine, seen, decisions, hands) else {
         return machine;
     };
+    if policy.mode == Mode::Act && facts.system.is_some() {
+        log.keep_target(begun_as, &machine, hands);
+    }
     // Blind means that nobody can say who else deploys right now.
     while facts.system.is_some() {
         let (begun, act, decisions) = machine.clone().begin_act(policy);
@@ -115,6 +154,11 @@ pub fn tick(
             Act::Switch { target, incident } => {
                 let outcome = hands.verbs.switch(target, incident);
                 let event = Event::Switched(outcome.as_ref().copied().map_err(String::as_str));
+                machine.clone().step(event, policy, now_ms)
+            }
+            Act::SetBootDefault { target, incident } => {
+                let outcome = hands.verbs.set_boot_default(target, incident);
+                let event = Event::BootSet(outcome.as_ref().copied().map_err(String::as_str));
                 machine.clone().step(event, policy, now_ms)
             }
         };
@@ -145,6 +189,34 @@ struct Log {
 }
 
 impl Log {
+    /// Keeps what may be gone back to from the garbage collector. Where that fails the remedy goes
+    /// on, since the generation's own link keeps it as well; it is said once for each state.
+    fn keep_target(&self, begun_as: &str, machine: &Machine, hands: &mut Hands<'_>) {
+        let outcome = match machine.kept() {
+            Kept::AsBefore => return,
+            Kept::Nothing => hands.verbs.keep_target(None),
+            Kept::Target(target) => hands.verbs.keep_target(Some(&target.store_path)),
+        };
+        if let Err(why) = outcome
+            && machine.state().name() != begun_as
+        {
+            self.say(hands, "target_not_kept", why);
+        }
+    }
+
+    fn say(&self, hands: &mut Hands<'_>, reason: &str, message: String) {
+        hands.recorder.record(Record {
+            at_ms: self.now_ms,
+            incident: format!("rollback-state-{}", self.now_ms),
+            remedy: Remedy::Rollback,
+            mode: self.mode,
+            step: Step::Refused,
+            reason: reason.to_owned(),
+            message,
+            facts: serde_json::Value::Null,
+        });
+    }
+
     /// Keeps the new machine on disk if it differs there from the old one (a soak that goes on
     /// does not), then records what was decided. `None` if it could not be kept.
     fn keep(
@@ -157,16 +229,8 @@ impl Log {
         if !new.is_kept_as(old)
             && let Err(why) = (hands.persist)(&new)
         {
-            hands.recorder.record(Record {
-                at_ms: self.now_ms,
-                incident: format!("rollback-state-{}", self.now_ms),
-                remedy: Remedy::Rollback,
-                mode: self.mode,
-                step: Step::Refused,
-                reason: "state_not_kept".to_owned(),
-                message: format!("nothing is decided or done: {why}"),
-                facts: serde_json::Value::Null,
-            });
+            let message = format!("nothing is decided or done: {why}");
+            self.say(hands, "state_not_kept", message);
             return None;
         }
         for decision in decisions {

@@ -2,9 +2,16 @@
 //! was not good." And never after a latch. Held over random histories of deploys, failures,
 //! blindness, kills, full disks and clocks that jump.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    env, thread,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use proptest::prelude::{Just, ProptestConfig, Strategy, any, prop_oneof, proptest};
+use proptest::{
+    prelude::{Just, ProptestConfig, Strategy, any, prop_oneof},
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
 
 use super::{
     facts::{AlertSeen, GenerationId},
@@ -12,6 +19,7 @@ use super::{
 };
 use crate::{act::switch::SwitchEnd, record::Mode};
 
+mod graph;
 pub(super) mod world;
 
 use world::{Blindness, Call, World};
@@ -33,6 +41,9 @@ enum Happening {
     ValidityUnreadable(bool),
     OldAlert(bool),
     SwitchEnds(i32),
+    Confirm,
+    LoaderForgets(bool),
+    LoaderStuck(bool),
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -51,6 +62,9 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(H::DiskFull),
         1 => any::<bool>().prop_map(H::ValidityUnreadable),
         1 => any::<bool>().prop_map(H::OldAlert),
+        2 => Just(H::Confirm),
+        1 => any::<bool>().prop_map(H::LoaderForgets),
+        1 => any::<bool>().prop_map(H::LoaderStuck),
         1 => prop_oneof![Just(0), Just(4), Just(1), Just(2), Just(11)].prop_map(H::SwitchEnds),
     ]
 }
@@ -64,6 +78,8 @@ struct Judge {
     targets: BTreeSet<GenerationId>,
     /// An alert that may condemn was shown, with open eyes, since then.
     evidence: bool,
+    /// Somebody activated what runs, which may be what a rollback was on its way to.
+    by_hand: bool,
     latched: bool,
 }
 
@@ -92,6 +108,8 @@ impl Judge {
         let running = self.world.host.borrow().running.clone();
         let records = self.world.records.len();
         let before = self.world.calls().len();
+        let confirmed = self.world.confirmed.as_ref() == Some(&running);
+        let other = self.subject() != Some(&running);
         let is_target = self.targets.iter().any(|t| t.store_path == running);
         let news = self.subject() != Some(&running) && !is_target;
         self.world.tick(blind);
@@ -100,9 +118,18 @@ impl Judge {
         if news && (!calls.is_empty() || self.subject() == Some(&running)) {
             self.others_acted();
         }
-        self.evidence |= self.world.shown;
+        if self.subject() == Some(&running) {
+            if other && self.by_hand {
+                self.others_acted();
+            }
+            self.by_hand = false;
+        }
+        // A deploy that must be confirmed and is not is as good as an alert.
+        let asked = self.world.policy.require_confirmation.is_some();
+        self.evidence |= self.world.shown || (asked && !confirmed && !blind.system);
         for call in calls {
-            let (Call::SetProfile(target) | Call::Switch(target)) = call;
+            let (Call::SetProfile(target) | Call::Switch(target) | Call::SetBootDefault(target)) =
+                call;
             assert!(!blind.system, "acted from blindness");
             assert!(self.evidence, "acted without an alert of this deploy");
             assert!(!self.latched, "acted after a latch");
@@ -111,6 +138,14 @@ impl Judge {
             assert_eq!(self.targets.len(), 1, "two rollbacks of one deploy");
         }
         let records = self.world.records.get(records..).unwrap_or_default();
+        if records.iter().any(|record| record.reason == "rolled_back") {
+            let host = self.world.host.borrow();
+            assert_eq!(
+                host.boot.as_ref(),
+                Some(&host.running),
+                "a reboot undoes it"
+            );
+        }
         if records.iter().any(|record| record.reason == "settled") {
             self.good.insert(running);
         }
@@ -143,6 +178,7 @@ impl Judge {
                 let chosen = chosen.filter(|g| Some(g.store_path.as_str()) != self.subject());
                 if let Some(generation) = chosen {
                     self.world.activate(&generation);
+                    self.by_hand = true;
                 }
             }
             Happening::Collect(which) => {
@@ -153,7 +189,14 @@ impl Judge {
                 };
                 if host.current.as_ref() != Some(&gone) && host.running != gone.store_path {
                     host.generations.remove(index);
-                    host.invalid.insert(gone.store_path);
+                    // A generation of the same closure keeps it, and so does our own root.
+                    let others = host
+                        .generations
+                        .iter()
+                        .any(|g| g.store_path == gone.store_path);
+                    if !others && host.kept.as_ref() != Some(&gone.store_path) {
+                        host.invalid.insert(gone.store_path);
+                    }
                 }
             }
             Happening::Kill { after } => {
@@ -175,6 +218,12 @@ impl Judge {
                 };
                 self.world.other_alerts = fires.then_some(old).into_iter().collect();
             }
+            Happening::LoaderForgets(is) => self.world.host.borrow_mut().loader_forgets = is,
+            Happening::LoaderStuck(is) => self.world.host.borrow_mut().loader_stuck = is,
+            Happening::Confirm => {
+                let running = self.world.host.borrow().running.clone();
+                self.world.confirmed = Some(running);
+            }
             Happening::SwitchEnds(code) => {
                 self.world.host.borrow_mut().switch_ends = SwitchEnd::from_code(code);
             }
@@ -192,7 +241,12 @@ impl Judge {
             host.switch_ends = SwitchEnd::Switched;
         }
         self.world.other_alerts.clear();
-        (0..80).for_each(|_| self.look(Blindness::default()));
+        for _ in 0..80 {
+            if matches!(self.world.state(), "settled" | "failed") {
+                break;
+            }
+            self.look(Blindness::default());
+        }
         let state = self.world.state();
         let host = self.world.host.borrow();
         let first_is_broken = state == "adopting" && host.broken.contains(&host.running);
@@ -204,45 +258,87 @@ impl Judge {
     }
 }
 
-fn history(happenings: &[Happening], mode: Mode) -> Judge {
+fn history(happenings: &[Happening], mode: Mode, confirm: bool) -> Judge {
+    let mut world = World::new(mode);
+    world.policy.require_confirmation = confirm.then_some(Duration::from_secs(300));
     let mut judge = Judge {
-        world: World::new(mode),
+        world,
         good: BTreeSet::new(),
         targets: BTreeSet::new(),
         evidence: false,
+        by_hand: false,
         latched: false,
     };
-    (0..10).for_each(|_| judge.look(Blindness::default()));
+    // A soak of three looks tells the same stories as one of forty.
+    judge.world.policy.soak = Duration::from_secs(45);
+    (0..5).for_each(|_| judge.look(Blindness::default()));
     happenings.iter().for_each(|what| judge.happens(what));
     judge
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+/// How many histories each run of the suite tells; `SNOWGUARD_CASES` asks for another number.
+const HISTORIES: u32 = 20_000;
 
-    #[test]
-    fn no_history_leads_to_a_second_rollback_or_to_one_from_blindness_or_to_a_bad_generation(
-        happenings in proptest::collection::vec(happening(), 0..40),
-    ) {
-        history(&happenings, Mode::Act).calm();
-    }
+/// Tells as many histories, on all processors. Each failure is told with the shortest history that
+/// leads to it and with the seed (`SNOWGUARD_SEED` gives one).
+fn each_history(share: u32, check: impl Fn(&[Happening], bool) + Sync) {
+    let number = |name: &str| {
+        let given = env::var(name).ok();
+        given.map(|text| text.parse::<u64>().expect("a number"))
+    };
+    let seed = number("SNOWGUARD_SEED").unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.expect("after 1970").as_secs()
+    });
+    println!("SNOWGUARD_SEED={seed}");
+    let all = number("SNOWGUARD_CASES").map_or(HISTORIES, |n| u32::try_from(n).expect("few"));
+    let threads =
+        thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    thread::scope(|scope| {
+        for number in 0..threads {
+            let check = &check;
+            scope.spawn(move || {
+                let mut key = [0; 32];
+                key[..8].copy_from_slice(&seed.to_le_bytes());
+                key[8..12].copy_from_slice(&number.to_le_bytes());
+                let config = ProptestConfig {
+                    cases: (all / 100 * share).div_ceil(threads),
+                    failure_persistence: None,
+                    ..ProptestConfig::default()
+                };
+                let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &key);
+                let histories = (proptest::collection::vec(happening(), 0..24), any::<bool>());
+                let told =
+                    TestRunner::new_with_rng(config, rng).run(&histories, |(what, confirm)| {
+                        check(&what, confirm);
+                        Ok(())
+                    });
+                told.unwrap_or_else(|why| panic!("SNOWGUARD_SEED={seed}: {why}"));
+            });
+        }
+    });
+}
 
-    #[test]
-    fn no_history_makes_observe_mode_touch_the_host(
-        happenings in proptest::collection::vec(happening(), 0..40),
-    ) {
-        let judge = history(&happenings, Mode::Observe);
+#[test]
+fn no_history_leads_to_a_second_rollback_or_to_one_from_blindness_or_to_a_bad_generation() {
+    each_history(80, |happenings, confirm| {
+        history(happenings, Mode::Act, confirm).calm();
+    });
+}
+
+#[test]
+fn no_history_makes_observe_mode_touch_the_host() {
+    each_history(20, |happenings, confirm| {
+        let judge = history(happenings, Mode::Observe, confirm);
         assert_eq!(judge.world.calls(), []);
-    }
+        assert_eq!(judge.world.host.borrow().kept, None);
+    });
 }
 
 #[test]
 fn the_simulation_does_see_rollbacks() {
     let bad = [Happening::Deploy { breaks: true }, Happening::Ticks(10)];
-    let mut judge = history(&bad, Mode::Act);
+    let mut judge = history(&bad, Mode::Act, false);
     assert_eq!(judge.targets.len(), 1);
     judge.calm();
     assert_eq!(judge.world.state(), "settled");

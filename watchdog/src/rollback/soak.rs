@@ -56,6 +56,12 @@ impl Elapsed {
         }
     }
 
+    /// What is missing to this length.
+    pub(super) fn left_of(self, whole: Duration) -> Duration {
+        let seen = u64::try_from(self.seen_ms).unwrap_or(0);
+        whole.saturating_sub(Duration::from_millis(seen))
+    }
+
     /// True if it is at least so long.
     pub(super) fn is(self, at_least: Duration) -> bool {
         self.seen_ms >= millis(at_least)

@@ -30,10 +30,19 @@ pub struct Trial {
     pub since_ms: i64,
     /// What was wrong before.
     pub before: Before,
+    /// Whether a human or the deploy tool said that it is well.
+    #[serde(default)]
+    pub confirmed: bool,
     /// Healthy time so far. Not kept over a restart: the soak begins anew.
     #[serde(skip)]
     pub(super) soak: Option<Soak>,
+    /// Time on trial that was seen; not kept over a restart either.
+    #[serde(skip)]
+    pub(super) waited: Elapsed,
 }
+
+/// What condemned a deploy that nobody confirmed in time, in the place of an alert's name.
+pub const NOT_CONFIRMED: &str = "not_confirmed";
 
 /// A deploy that was condemned, and by what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +54,7 @@ pub struct Bad {
     pub since_ms: i64,
     /// What was wrong before it.
     pub before: Before,
-    /// The alert that condemned it.
+    /// The alert that condemned it, or [`NOT_CONFIRMED`].
     pub alert: String,
 }
 
@@ -70,6 +79,9 @@ pub enum Phase {
     Begun,
     /// The profile points at the target; the next act is to switch to it.
     ProfileSet,
+    /// The target runs, and the boot loader would start something else: the next act is to make
+    /// the target the boot default.
+    BootDiffers,
 }
 
 /// Why the remedy gave up.
@@ -130,6 +142,9 @@ pub enum State {
         bad: Bad,
         /// What should run now.
         target: GenerationId,
+        /// Whether the boot default was set by an act of its own, which is done once.
+        #[serde(default)]
+        boot_set: bool,
         /// Time in this state.
         #[serde(skip)]
         elapsed: Elapsed,

@@ -19,7 +19,8 @@ pub enum Choice {
     Blind(String),
 }
 
-/// The generation that was known good last, still has its link, is valid and is not condemned.
+/// The generation that was known good last, still has its link or is kept by our own GC root, is
+/// valid and is not condemned.
 ///
 /// `good` is ordered by when a generation was found good, oldest first. The first that qualifies
 /// is taken or none: where it needs a reboot, going back further would not be the last known
@@ -39,7 +40,8 @@ pub fn choose(
             passed_over.push(format!("{name} is condemned"));
             continue;
         }
-        if !system.generations.contains(candidate) {
+        // What our own root keeps can be made a generation again.
+        if !system.generations.contains(candidate) && system.kept.as_deref() != Some(path) {
             passed_over.push(format!("{name} has no link in the profile any more"));
             continue;
         }

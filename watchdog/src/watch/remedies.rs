@@ -14,7 +14,10 @@ use super::{
     seen,
 };
 use crate::{
-    act::{ballast::Ballast, daemon::Stop, set_profile::SetProfile, switch::SwitchEnd},
+    act::{
+        ballast::Ballast, daemon::Stop, set_profile::SetProfile, switch::SwitchEnd,
+        target_root::TargetRoot,
+    },
     config::Settings,
     gc::plan::Reason,
     journal::Journal,
@@ -22,6 +25,7 @@ use crate::{
     probe::ProbeResult,
     record::Mode,
     rollback::{
+        confirmation::Confirmation,
         facts::{AlertSeen, Facts, GenerationId},
         machine::{Act, Machine},
         reboot::HostTargets,
@@ -172,11 +176,17 @@ impl Remedies {
         if let Err(error) = &system {
             warn!(%error, "blind: the rollback remedy waits");
         }
+        let confirmation = Confirmation::of(&self.layout.inside(&self.settings.state_dir));
+        let confirmed = confirmation.read().unwrap_or_else(|error| {
+            warn!(%error, "a confirmation cannot be taken");
+            None
+        });
         let valid = |path: &str| seen::is_whole(&self.layout, path);
         let targets = HostTargets::new(&self.layout, &valid);
         let facts = Facts {
             system: system.as_ref().ok(),
             probes: Some(probes),
+            confirmed: confirmed.as_deref(),
             alerts: &alerts,
             targets: &targets,
         };
@@ -187,6 +197,7 @@ impl Remedies {
                     lock_deadline: PROFILE_LOCK,
                 },
                 switch: switch(&self.layout),
+                root: TargetRoot::of(&self.layout),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
@@ -205,6 +216,14 @@ impl Remedies {
         };
         let machine = std::mem::take(&mut self.machine);
         self.machine = tick(machine, facts, policy, now_ms, &mut hands);
+        // One that lay about would confirm another activation of the same system.
+        let running = facts.system.and_then(|system| system.running.as_deref());
+        if let (Some(confirmed), Some(running)) = (&confirmed, running)
+            && (running != confirmed || self.machine.has_taken_confirmation(confirmed))
+            && let Err(error) = confirmation.remove()
+        {
+            warn!(%error, "a confirmation cannot be taken away");
+        }
     }
 
     /// `snowguard release` leaves a marker; a latched remedy begins anew.
@@ -252,6 +271,19 @@ impl Verbs for Undisturbed<'_> {
     fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {
         self.wait();
         self.verbs.switch(target, incident)
+    }
+
+    fn set_boot_default(
+        &mut self,
+        target: &GenerationId,
+        incident: &str,
+    ) -> Result<SwitchEnd, String> {
+        self.wait();
+        self.verbs.set_boot_default(target, incident)
+    }
+
+    fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
+        self.verbs.keep_target(target)
     }
 
     fn describe(&self, act: &Act) -> String {

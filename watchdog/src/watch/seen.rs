@@ -1,12 +1,13 @@
 //! The host as the rollback remedy is told of it.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
-use snowguard_host::{FactError, Generation, Layout, Profiles, System, store::Graph};
+use snowguard_host::{BootDefault, FactError, Generation, Layout, Profiles, System, store::Graph};
 
 use crate::{
+    act::target_root::TargetRoot,
     clock,
-    rollback::facts::{GenerationId, SystemSeen},
+    rollback::facts::{BootSeen, GenerationId, SystemSeen},
 };
 
 /// Reads the system's links.
@@ -20,7 +21,26 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
         linked_at_ms: clock::millis(generation.id.created),
     };
     let profile = profiles.get("system");
+    let root = TargetRoot::of(layout).link;
+    let kept = match fs::read_link(&root) {
+        Ok(target) => Some(path(&target)),
+        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound) => None,
+        Err(cause) => {
+            return Err(FactError::io(
+                "read our GC root",
+                root,
+                &cause,
+                "run as root",
+            ));
+        }
+    };
     Ok(SystemSeen {
+        kept,
+        boot: match system.boot_default {
+            Ok(BootDefault::System(link)) => BootSeen::System(path(&link.path)),
+            Ok(BootDefault::Unknown) => BootSeen::Unknown,
+            Err(error) => BootSeen::Unreadable(error.to_string()),
+        },
         running: system.running.map(|link| path(&link.path)),
         booted: system.booted.map(|link| path(&link.path)),
         current: profile

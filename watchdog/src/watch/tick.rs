@@ -143,7 +143,7 @@ impl Watch {
         let file_system = FileSystem::read(&self.layout).ok();
         let seen_as_root = samples::only_root_sees(&snapshot.families);
         let mut families = snapshot.families;
-        families.extend(self.own_families(file_system.as_ref(), &probes));
+        families.extend(self.own_families(now_ms, file_system.as_ref(), &probes));
         families.push(Family::gauge(
             "snowguard_watchdog_state_timestamp_seconds",
             "When the watchdog last wrote its state file, as seconds since 1970",
@@ -280,6 +280,7 @@ impl Watch {
 
     fn own_families(
         &self,
+        now_ms: i64,
         file_system: Option<&FileSystem>,
         probes: &[ProbeResult],
     ) -> Vec<Family> {
@@ -287,6 +288,8 @@ impl Watch {
         families.extend(rollback::families::families(
             self.remedies.machine(),
             probes,
+            &self.settings.rollback,
+            now_ms,
         ));
         families.extend(self.counters.families());
         families.push(samples::modes([
@@ -312,7 +315,7 @@ impl Watch {
         seen_as_root: Vec<Family>,
     ) {
         let mut families = seen_as_root;
-        families.extend(self.own_families(file_system, probes));
+        families.extend(self.own_families(clock::millis(now), file_system, probes));
         let state = StateFile {
             written_at: now,
             tick: self.settings.interval,

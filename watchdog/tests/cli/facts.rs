@@ -170,6 +170,7 @@ fn no_command_that_tells_changes_anything_on_the_host() {
         &["history"],
         &["check-config"],
         &["release"],
+        &["confirm"],
     ] {
         host.run(args).clean();
         assert_eq!(host.tree(), before, "{args:?}");

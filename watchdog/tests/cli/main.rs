@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod confirm;
 mod facts;
 #[cfg(test)]
 mod fixture;

@@ -100,25 +100,41 @@ fn a_profile_that_somebody_else_moved_is_left_to_them() {
     assert_eq!(profiles.current(), Path::new("system-3-link"));
 }
 
+/// Nix gives the number of a deleted generation to the next one.
 #[test]
-fn a_number_that_names_another_generation_by_now_is_refused() {
-    let profiles = Profiles::with(2);
+fn a_target_whose_number_is_gone_or_names_another_closure_by_now_becomes_a_new_generation() {
+    let profiles = Profiles::with(3);
+    let target = profiles.generation(1);
+    let first = profiles.verb.profile.with_file_name("system-1-link");
+    fs::remove_file(&first).expect("collected");
+    profiles.verb.run(&target, Some(3)).expect("set");
+    assert_eq!(profiles.current(), Path::new("system-4-link"));
+    let fourth = profiles.verb.profile.with_file_name("system-4-link");
+    let points_to = fs::read_link(fourth).expect("link");
+    assert_eq!(points_to, Path::new("/nix/store/1-system"));
+    // Killed before this was on record, it is done again and finds itself done.
+    profiles.verb.run(&target, Some(3)).expect("again");
+    symlink("/nix/store/other", first).expect("the number is given to another");
+    profiles.verb.run(&target, Some(3)).expect("again");
+    assert_eq!(profiles.current(), Path::new("system-4-link"));
+    let names = [
+        "system",
+        "system-1-link",
+        "system-2-link",
+        "system-3-link",
+        "system-4-link",
+    ];
+    assert_eq!(profiles.names(), names);
+}
+
+#[test]
+fn no_new_generation_is_made_of_a_profile_that_somebody_else_moved() {
+    let profiles = Profiles::with(3);
     let mut target = profiles.generation(1);
-    target.linked_at_ms -= 1;
-    let error = profiles
-        .verb
-        .run(&target, Some(2))
-        .expect_err("another time");
-    assert!(error.to_string().contains("another generation"), "{error}");
-    let mut target = profiles.generation(1);
+    target.number = 9;
     target.store_path.push('x');
-    profiles
-        .verb
-        .run(&target, Some(2))
-        .expect_err("another path");
-    target.number = 7;
-    profiles.verb.run(&target, Some(2)).expect_err("no link");
-    assert_eq!(profiles.current(), Path::new("system-2-link"));
+    profiles.verb.run(&target, Some(2)).expect_err("moved");
+    assert_eq!(profiles.names().len(), 4);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Promise 4: "At most one rollback per deploy; never from blindness; never to a generation that
 //! was not good." As stories; all other histories are in the simulation.
 
+use std::time::Duration;
+
 use crate::{
     act::switch::SwitchEnd,
     record::Mode,
@@ -196,6 +198,109 @@ fn a_target_that_is_gone_or_invalid_is_passed_over() {
     world.deploy(true);
     world.ticks(3);
     assert_eq!(world.calls().last(), Some(&Call::Switch(first)));
+}
+
+#[test]
+fn a_deploy_that_nobody_confirms_is_condemned_when_its_time_is_over() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.require_confirmation = Some(Duration::from_secs(300));
+    world.deploy(false);
+    world.ticks(15);
+    assert!(world.machine.on_trial(), "healthy for its soak, and waits");
+    let left = world.machine.confirm_within(&world.policy);
+    assert_eq!(left, Some(Duration::from_secs(300 - 14 * 15)));
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    let good = world.generation(1);
+    assert_eq!(world.host.borrow().running, good.store_path);
+    let reasons = world.reasons();
+    assert_eq!(reasons[..3], ["trial", "not_confirmed", "rollback"]);
+}
+
+#[test]
+fn a_deploy_that_is_confirmed_settles_after_its_soak_and_not_before() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.require_confirmation = Some(Duration::from_secs(300));
+    world.confirmed = Some(world.generation(1).store_path);
+    world.deploy(false);
+    world.ticks(1);
+    let second = world.generation(2).store_path;
+    assert!(!world.machine.has_taken_confirmation(&second), "of another");
+    world.confirmed = Some(second.clone());
+    world.ticks(1);
+    assert!(world.machine.has_taken_confirmation(&second));
+    world.confirmed = None;
+    assert!(world.machine.on_trial());
+    world.restart();
+    world.ticks(40);
+    assert_eq!((world.state(), world.calls()), ("settled", Vec::new()));
+    assert_eq!(world.reasons(), ["trial", "confirmed", "settled"]);
+}
+
+#[test]
+fn time_that_nobody_saw_is_no_time_in_which_a_confirmation_was_missed() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.require_confirmation = Some(Duration::from_secs(300));
+    world.deploy(false);
+    world.ticks(2);
+    world.now += 86_400_000;
+    world.ticks(2);
+    assert!(world.machine.on_trial());
+}
+
+/// What systemd-boot does with a generation that is older than the newest it lists.
+#[test]
+fn a_boot_loader_that_forgets_the_target_is_told_of_it_once_more() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().loader_forgets = true;
+    world.deploy(true);
+    world.ticks(12);
+    let good = world.generation(1);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(
+        world.calls().last(),
+        Some(&Call::SetBootDefault(good.clone()))
+    );
+    assert_eq!(world.host.borrow().boot, Some(good.store_path));
+    let reasons = world.reasons();
+    let end = [
+        "switched",
+        "boot_default_differs",
+        "boot_default_set",
+        "rolled_back",
+    ];
+    assert_eq!(reasons[reasons.len() - 4..], end);
+}
+
+#[test]
+fn a_rollback_that_the_next_reboot_would_undo_is_no_success() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().loader_stuck = true;
+    world.deploy(true);
+    world.ticks(60);
+    assert!(world.machine.latched());
+    assert_eq!(world.reasons().last(), Some(&"boot_default_differs"));
+    let told = |call: &&Call| matches!(call, Call::SetBootDefault(_));
+    assert_eq!(world.calls().iter().filter(told).count(), 1);
+}
+
+/// What `nix-collect-garbage -d` does in the middle of a trial.
+#[test]
+fn what_would_be_gone_back_to_is_kept_from_the_beginning_of_a_trial_to_its_end() {
+    let mut world = World::settled(Mode::Act);
+    let good = world.generation(1);
+    assert_eq!(world.host.borrow().kept, None);
+    world.deploy(true);
+    world.ticks(1);
+    assert_eq!(world.host.borrow().kept, Some(good.store_path.clone()));
+    world.host.borrow_mut().generations.retain(|g| *g != good);
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.host.borrow().running, good.store_path);
+    let again = world.generation(3);
+    assert_eq!(again.store_path, good.store_path, "a new generation of it");
+    assert_eq!(world.machine.good(), [again]);
+    assert_eq!(world.host.borrow().kept, None);
 }
 
 #[test]

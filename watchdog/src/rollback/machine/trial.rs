@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use super::{Machine, healthy};
+use super::{Kept, Machine, healthy};
 use crate::{
     probe::ProbeResult,
     record::{Mode, Step},
     rollback::{
-        decision::{Decision, name},
+        decision::{Decision, name, name_of},
         facts::{AlertSeen, Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
-        soak,
-        state::{Bad, Before, Phase, State, Trial},
+        soak::{self, Elapsed},
+        state::{Bad, Before, NOT_CONFIRMED, Phase, State, Trial},
     },
 };
 
@@ -129,14 +129,23 @@ impl Machine {
         } else {
             ("trial", "")
         };
-        let message = format!("{} was activated and is on trial{more}", name(&deploy));
-        out.push(Decision::of_deploy(&deploy, since_ms, reason, message));
+        let named = name(&deploy);
         self.state = State::Trial(Trial {
-            deploy,
+            deploy: deploy.clone(),
             since_ms,
             before,
+            confirmed: false,
             soak: None,
+            waited: Elapsed::default(),
         });
+        let back = match self.kept() {
+            Kept::Target(target) if policy.mode == Mode::Act => {
+                format!("; {} is kept to go back to", name_of(target))
+            }
+            _ => String::new(),
+        };
+        let message = format!("{named} was activated and is on trial{more}{back}");
+        out.push(Decision::of_deploy(&deploy, since_ms, reason, message));
     }
 
     pub(super) fn failing_before(&self, since_ms: i64) -> BTreeSet<String> {
@@ -155,17 +164,24 @@ impl Machine {
         out: &mut Vec<Decision>,
     ) {
         let Some(probes) = facts.probes else { return };
-        let (deploy, soak, excused, since) = match &mut self.state {
-            State::Adopting { deploy, soak } => (deploy, soak, &BTreeSet::new(), now),
+        let (deploy, soak, excused, since, confirmed) = match &mut self.state {
+            State::Adopting { deploy, soak } => (deploy, soak, &BTreeSet::new(), now, true),
             State::Trial(trial) => {
+                trial.waited = trial.waited.look(now, policy.max_gap);
+                if facts.confirmed == Some(running.store_path.as_str()) && !trial.confirmed {
+                    trial.confirmed = true;
+                    let message = format!("{} was confirmed", name(&running));
+                    let since = trial.since_ms;
+                    out.push(Decision::of_deploy(&running, since, "confirmed", message));
+                }
                 if policy.mode != Mode::Off
-                    && let Some(alert) = condemning(trial, facts.alerts, policy, now)
+                    && let Some(alert) = condemned_by(trial, facts.alerts, policy, now)
                 {
                     let bad = Bad {
                         deploy: running,
                         since_ms: trial.since_ms,
                         before: trial.before.clone(),
-                        alert: alert.name.clone(),
+                        alert: alert.to_owned(),
                     };
                     self.condemn(bad, facts, system, policy, now, out);
                     return;
@@ -175,14 +191,17 @@ impl Machine {
                     soak,
                     before,
                     since_ms,
+                    confirmed,
+                    ..
                 } = trial;
-                (deploy, soak, &before.failing, *since_ms)
+                let confirmed = *confirmed || policy.require_confirmation.is_none();
+                (deploy, soak, &before.failing, *since_ms, confirmed)
             }
             _ => return,
         };
         *deploy = running;
         *soak = soak::look(*soak, healthy(probes, excused), now, policy.max_gap);
-        if soak::lasted(*soak, policy.soak) {
+        if soak::lasted(*soak, policy.soak) && confirmed {
             let good = deploy.clone();
             let message = format!("{} was healthy for its soak and is known good", name(&good));
             out.push(Decision::of_deploy(&good, since, "settled", message));
@@ -218,18 +237,15 @@ impl Machine {
         now: i64,
         out: &mut Vec<Decision>,
     ) {
-        let message = format!(
-            "{} is condemned by the alert {:?}",
-            name(&bad.deploy),
-            bad.alert
-        );
-        out.push(Decision::about(
-            &bad,
-            Step::Trip,
-            "condemned",
-            message,
-            None,
-        ));
+        let named = name(&bad.deploy);
+        let (reason, message) = if bad.alert == NOT_CONFIRMED {
+            let message = format!("{named} is condemned: nobody confirmed it in time");
+            (NOT_CONFIRMED, message)
+        } else {
+            let message = format!("{named} is condemned by the alert {:?}", bad.alert);
+            ("condemned", message)
+        };
+        out.push(Decision::about(&bad, Step::Trip, reason, message, None));
         let waiting = String::new();
         self.state = State::Condemned { bad, waiting };
         self.plan(facts, system, policy, now, out);
@@ -243,6 +259,21 @@ fn activation_began(deploy: &Deploy, policy: &Policy, now: i64) -> i64 {
     linked
         .filter(|at| (0..=soak::millis(policy.activation)).contains(&now.saturating_sub(*at)))
         .unwrap_or(now)
+}
+
+/// What condemns a deploy, if anything does: an alert, or that nobody confirmed it in time.
+fn condemned_by<'a>(
+    trial: &Trial,
+    alerts: &'a [AlertSeen],
+    policy: &Policy,
+    now: i64,
+) -> Option<&'a str> {
+    let alert = condemning(trial, alerts, policy, now);
+    let in_time = trial.confirmed
+        || (policy.require_confirmation).is_none_or(|within| !trial.waited.is(within));
+    alert
+        .map(|alert| alert.name.as_str())
+        .or((!in_time).then_some(NOT_CONFIRMED))
 }
 
 /// The alert that condemns a deploy, if one does.

@@ -1,6 +1,6 @@
 //! From a condemned deploy to the last known good one, or to a latch.
 
-use super::{Machine, healthy};
+use super::{Machine, boot, healthy};
 use crate::{
     act::switch::SwitchEnd,
     record::{Mode, Step},
@@ -177,6 +177,7 @@ impl Machine {
             self.state = State::Verifying {
                 bad: bad.clone(),
                 target: target.clone(),
+                boot_set: false,
                 elapsed: Elapsed::default(),
                 soak: None,
             };
@@ -197,6 +198,7 @@ impl Machine {
         let State::Verifying {
             bad,
             target,
+            boot_set,
             elapsed,
             soak,
         } = &mut self.state
@@ -205,11 +207,24 @@ impl Machine {
         };
         let Some(probes) = facts.probes else { return };
         let there =
-            running.store_path == target.store_path && system.current.as_ref() == Some(target);
+            // Its generation may be a new one, if the link of the old one was gone.
+            running.store_path == target.store_path
+                && (system.current.as_ref())
+                    .is_some_and(|current| current.store_path == target.store_path);
         let cured = healthy(probes, &bad.before.failing)
             && !facts.alerts.iter().any(|alert| alert.name == bad.alert);
+        let boot = boot::differs(system, target);
+        if there
+            && !*boot_set
+            && policy.mode == Mode::Act
+            && let Some(why) = boot
+        {
+            self.set_boot_default(why, out);
+            return;
+        }
+        let well = there && cured && boot.is_none();
         *elapsed = elapsed.look(now, policy.max_gap);
-        *soak = soak::look(*soak, there && cured, now, policy.max_gap);
+        *soak = soak::look(*soak, well, now, policy.max_gap);
         if soak::lasted(*soak, policy.verify_soak) {
             let message = format!("{} runs and is healthy again", name_of(target));
             out.push(Decision::about(
@@ -219,13 +234,15 @@ impl Machine {
                 message,
                 Some(target),
             ));
-            let good = Deploy {
-                store_path: target.store_path.clone(),
-                generation: Some(target.clone()),
-            };
+            let good = running.clone();
             self.settle(good, system);
         } else if soak.is_none() && elapsed.is(policy.verify_window) {
-            if there {
+            if there
+                && cured
+                && let Some((reason, why)) = boot
+            {
+                self.fail(reason, why, out);
+            } else if there {
                 let why = "the target runs, and what was wrong is wrong still".to_owned();
                 self.fail("not_cured", why, out);
             } else {

@@ -25,6 +25,7 @@ use crate::{
     act::{
         set_profile::SetProfile,
         switch::{Switch, Way},
+        target_root::TargetRoot,
     },
     probe::{Check, Means, ProbeConfig, Prober},
     record::{Mode, Record},
@@ -48,6 +49,7 @@ impl Tree {
         let tree = Self(root.to_owned());
         fs::create_dir_all(tree.profile().with_file_name("")).expect("profiles");
         fs::create_dir_all(root.join("run")).expect("run");
+        fs::create_dir_all(root.join("gcroots")).expect("GC roots");
         for (number, health) in [(1, "well"), (2, "ill")] {
             let system = tree.system(number);
             fs::create_dir_all(system.join("bin")).expect("system");
@@ -130,6 +132,8 @@ impl Tree {
             booted: None,
             current: generations.iter().find(points_at).cloned(),
             generations,
+            kept: None,
+            ..SystemSeen::default()
         }
     }
 
@@ -143,6 +147,9 @@ impl Tree {
                 way: Way::Child,
                 deadline: Duration::from_secs(60),
                 log: None,
+            },
+            root: TargetRoot {
+                link: self.0.join("gcroots/snowguard/rollback-target"),
             },
         }
     }
@@ -242,6 +249,7 @@ impl<'a> Watchdog<'a> {
         let facts = Facts {
             system: Some(&system),
             probes: Some(&probes),
+            confirmed: None,
             alerts: &alerts,
             targets: &targets,
         };

@@ -13,7 +13,7 @@ use crate::{
     probe::{ProbeResult, Severity},
     record::{Mode, Record},
     rollback::{
-        facts::{AlertSeen, Facts, GenerationId, SystemSeen, TargetCheck},
+        facts::{AlertSeen, BootSeen, Facts, GenerationId, SystemSeen, TargetCheck},
         machine::{Act, Machine},
         policy::Policy,
         run::{Hands, Verbs, tick},
@@ -28,6 +28,7 @@ pub(in crate::rollback) const ALERT: &str = "ProbeFails";
 pub(in crate::rollback) enum Call {
     SetProfile(GenerationId),
     Switch(GenerationId),
+    SetBootDefault(GenerationId),
 }
 
 #[derive(Debug)]
@@ -44,7 +45,17 @@ pub(in crate::rollback) struct Host {
     pub(in crate::rollback) validity_unreadable: bool,
     pub(in crate::rollback) switch_ends: SwitchEnd,
     pub(in crate::rollback) disk_full: bool,
-    pub(in crate::rollback) disk: Option<String>,
+    pub(in crate::rollback) disk: Option<Machine>,
+    /// Every way from one state on disk to another.
+    pub(in crate::rollback) ways: BTreeSet<(&'static str, &'static str)>,
+    /// What a reboot would start.
+    pub(in crate::rollback) boot: Option<String>,
+    /// A switch leaves that as it is, as a boot loader does that does not list the target.
+    pub(in crate::rollback) loader_forgets: bool,
+    /// Nothing changes it.
+    pub(in crate::rollback) loader_stuck: bool,
+    /// What our own GC root keeps.
+    pub(in crate::rollback) kept: Option<String>,
     /// How many more effects the watchdog lives for.
     pub(in crate::rollback) fuse: Option<u32>,
     pub(in crate::rollback) calls: Vec<Call>,
@@ -89,10 +100,18 @@ impl Verbs for Hand<'_> {
         {
             let mut host = self.0.borrow_mut();
             host.calls.push(Call::SetProfile(target.clone()));
-            if !host.generations.contains(target) {
-                return Err("its link is gone".to_owned());
+            let made_anew = GenerationId {
+                number: host.generations.iter().map(|g| g.number).max().unwrap_or(0) + 1,
+                ..target.clone()
+            };
+            if host.generations.contains(target) {
+                host.current = Some(target.clone());
+            } else if !host.invalid.contains(&target.store_path) {
+                host.generations.push(made_anew.clone());
+                host.current = Some(made_anew);
+            } else {
+                return Err("it is not valid".to_owned());
             }
-            host.current = Some(target.clone());
         }
         Host::burn(self.0);
         Ok(())
@@ -105,11 +124,34 @@ impl Verbs for Hand<'_> {
             host.calls.push(Call::Switch(target.clone()));
             if host.switch_ends.has_switched() {
                 host.running.clone_from(&target.store_path);
+                if !host.loader_forgets && !host.loader_stuck {
+                    host.boot = Some(target.store_path.clone());
+                }
             }
             host.switch_ends
         };
         Host::burn(self.0);
         Ok(end)
+    }
+
+    fn set_boot_default(&mut self, target: &GenerationId, _: &str) -> Result<SwitchEnd, String> {
+        Host::burn(self.0);
+        {
+            let mut host = self.0.borrow_mut();
+            host.calls.push(Call::SetBootDefault(target.clone()));
+            if !host.loader_stuck {
+                host.boot = Some(target.store_path.clone());
+            }
+        }
+        Host::burn(self.0);
+        Ok(SwitchEnd::Switched)
+    }
+
+    fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
+        Host::burn(self.0);
+        self.0.borrow_mut().kept = target.map(ToOwned::to_owned);
+        Host::burn(self.0);
+        Ok(())
     }
 
     fn describe(&self, act: &Act) -> String {
@@ -137,6 +179,8 @@ pub(in crate::rollback) struct World {
     pub(in crate::rollback) shown: bool,
     /// Alerts that fire beside it.
     pub(in crate::rollback) other_alerts: Vec<AlertSeen>,
+    /// What somebody confirmed.
+    pub(in crate::rollback) confirmed: Option<String>,
     next_number: u64,
     closures: u64,
 }
@@ -156,6 +200,11 @@ impl World {
             switch_ends: SwitchEnd::Switched,
             disk_full: false,
             disk: None,
+            ways: BTreeSet::new(),
+            boot: None,
+            loader_forgets: false,
+            loader_stuck: false,
+            kept: None,
             fuse: None,
             calls: Vec::new(),
         };
@@ -172,6 +221,7 @@ impl World {
             alert: None,
             shown: false,
             other_alerts: Vec::new(),
+            confirmed: None,
             next_number: 1,
             closures: 0,
         };
@@ -219,6 +269,14 @@ impl World {
     /// `nixos-rebuild switch` with a new closure.
     pub(in crate::rollback) fn deploy(&mut self, breaks: bool) {
         let store_path = self.closure(breaks);
+        let last = self
+            .host
+            .borrow()
+            .generations
+            .iter()
+            .map(|g| g.number)
+            .max();
+        self.next_number = self.next_number.max(last.unwrap_or(0) + 1);
         let generation = GenerationId {
             number: self.next_number,
             store_path,
@@ -233,6 +291,7 @@ impl World {
     pub(in crate::rollback) fn activate(&mut self, generation: &GenerationId) {
         let mut host = self.host.borrow_mut();
         host.running.clone_from(&generation.store_path);
+        host.boot = Some(generation.store_path.clone());
         host.current = Some(generation.clone());
     }
 
@@ -264,6 +323,11 @@ impl World {
                 booted: None,
                 current: host.current.clone(),
                 generations: host.generations.clone(),
+                kept: host.kept.clone(),
+                boot: host
+                    .boot
+                    .clone()
+                    .map_or(BootSeen::Unknown, BootSeen::System),
             }
         };
         // The rule: the probe fails and a trial is on. Blindness changes no alert.
@@ -282,6 +346,7 @@ impl World {
         let facts = Facts {
             system: (!blind.system).then_some(&system),
             probes: (!blind.probes).then_some(&probes),
+            confirmed: self.confirmed.as_deref(),
             alerts: &alerts,
             targets: host,
         };
@@ -290,7 +355,16 @@ impl World {
             if host.borrow().disk_full {
                 return Err("no space left".to_owned());
             }
-            host.borrow_mut().disk = Some(machine.to_json().expect("JSON"));
+            let mut here = host.borrow_mut();
+            let before = here
+                .disk
+                .as_ref()
+                .map_or("unknown", |disk| disk.state().name());
+            if before != machine.state().name() {
+                here.ways.insert((before, machine.state().name()));
+            }
+            here.disk = Some(machine.clone());
+            drop(here);
             Host::burn(host);
             Ok(())
         };
@@ -319,7 +393,8 @@ impl World {
     /// The watchdog begins again, with what is on disk and nothing else.
     pub(in crate::rollback) fn restart(&mut self) {
         let disk = self.host.borrow().disk.clone();
-        self.machine = disk.map_or_else(Machine::default, |text| {
+        self.machine = disk.map_or_else(Machine::default, |machine| {
+            let text = machine.to_json().expect("JSON");
             Machine::from_json(&text).expect("what was written can be read")
         });
         self.alert = None;
