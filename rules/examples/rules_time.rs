@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use snowguard_rules::{Engine, Labels, RuleSet, Window};
+use snowguard_rules::{Engine, Labels, RuleSet, Window, testing};
 
 /// About what a host has.
 const SERIES: usize = 250;
@@ -17,27 +17,29 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from);
     let directory = directory.ok_or("name the directory of the rule files")?;
     let begun = Instant::now();
-    let rules = RuleSet::load(&[directory])?;
+    let rules = RuleSet::load(&[directory.clone()])?;
     println!("{} rules loaded in {:?}", rules.len(), begun.elapsed());
 
-    // The metrics that the shipped rules read have the names that they read, the others any.
-    let read = [
-        "nix_store_filesystem_avail_bytes",
-        "nix_store_filesystem_size_bytes",
-        "nix_store_filesystem_files",
-        "nix_store_filesystem_files_free",
-        "nix_build_users",
-        "nix_build_users_busy",
-        "nix_builds_waiting_for_user",
-        "snowguard_gc_trigger_bytes",
-        "snowguard_gc_trigger_files",
-    ];
-    let mut series = read.map(Labels::metric).to_vec();
-    for substituter in ["https://one.example", "https://two.example"] {
-        for metric in ["nix_substituter_hits_total", "nix_substituter_misses_total"] {
-            series.push(Labels::metric(metric).with("substituter", substituter));
+    // Everything that the rules read, as their own unit tests give it to them, of one host.
+    let mut series: Vec<Labels> = Vec::new();
+    for test in std::fs::read_dir(directory.join("tests"))? {
+        let text = std::fs::read_to_string(test?.path())?;
+        for line in text.lines() {
+            let Some(given) = line.trim().strip_prefix("- series: ") else {
+                continue;
+            };
+            let given = testing::series::labels(given.trim_matches('\''))?;
+            let own = |(name, _): &(&str, &str)| !["instance", "job"].contains(name);
+            let labels = given.iter().filter(own);
+            let labels = labels.fold(Labels::default(), |all, (name, value)| {
+                all.with(name, value)
+            });
+            if !series.contains(&labels) && series.len() < SERIES {
+                series.push(labels);
+            }
         }
     }
+    println!("{} series that the rules read, of {SERIES}", series.len());
     for other in series.len()..SERIES {
         series.push(Labels::metric("other").with("number", other.to_string()));
     }

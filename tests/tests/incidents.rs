@@ -103,7 +103,7 @@ const INCIDENTS: [Incident; 7] = [
             );
         },
         end: |host| fs::remove_file(host.root().join("etc/nixos/flake.lock")).unwrap(),
-        alerts: &["NixOSFlakeInputOld"],
+        alerts: &["NixOSFlakeInputsOld"],
     },
     Incident {
         begin: |host| {

@@ -41,8 +41,6 @@ pub(super) struct Watch {
     rules: usize,
     /// How many of them had no answer at the last evaluation.
     blind: Option<Family>,
-    /// Names of all alerting rules.
-    alert_names: Vec<String>,
     prober: Prober,
     remedies: Remedies,
     counters: Counters,
@@ -67,7 +65,7 @@ impl Watch {
             other => other?,
         };
         let remedies = Remedies::begin(&layout, &settings)?;
-        let (count, alert_names) = (rules.len(), names(&rules));
+        let count = rules.len();
         let mut watch = Self {
             registry: registry(&layout, &settings),
             window: Window::new(rules.needed_window()),
@@ -75,7 +73,6 @@ impl Watch {
             engine: Engine::new(rules),
             rules: count,
             blind: None,
-            alert_names,
             prober: Prober::new(settings.probes.clone(), probe_means(&layout)),
             remedies,
             counters: Counters::new(),
@@ -114,7 +111,6 @@ impl Watch {
         }
         let rules = load_rules(&self.layout, &settings)?;
         self.remedies.reload(&settings)?;
-        self.alert_names = names(&rules);
         self.rules = rules.len();
         let memory = self.engine.memory();
         // The samples so far stay; what the new rules need beyond them is collected from now on.
@@ -296,10 +292,7 @@ impl Watch {
             (Remedy::Gc, mode(self.settings.gc.mode)),
             (Remedy::Rollback, mode(self.settings.rollback.mode)),
         ]));
-        families.push(samples::alerts(
-            self.alert_names.iter().map(String::as_str),
-            &self.engine.alerts(),
-        ));
+        families.push(samples::alerts(&self.engine.alerts()));
         families.extend(self.remedies.families());
         families.extend(self.settings.limits.families(file_system));
         families.extend(self.blind.clone());
@@ -333,8 +326,4 @@ impl Watch {
 
 fn registry(layout: &Layout, settings: &Settings) -> Registry {
     Registry::with_options(layout.clone(), &Names::of_the_host(), &settings.collect)
-}
-
-fn names(rules: &RuleSet) -> Vec<String> {
-    rules.alerting().map(|(id, _)| id.name.clone()).collect()
 }
