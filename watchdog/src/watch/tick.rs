@@ -11,9 +11,7 @@ use snowguard_exporter::{
     state_file::{self, StateFile},
 };
 use snowguard_host::{Layout, store::FileSystem};
-use snowguard_rules::{
-    Alert, AlertMemory, AlertState, Engine, Outcome, RuleError, RuleSet, Step, Window,
-};
+use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleError, Step, Window};
 use tracing::{info, warn};
 
 use super::{
