@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod build_users;
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
 mod generations;
 #[cfg(test)]
 mod http_cache;
