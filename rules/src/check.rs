@@ -11,6 +11,7 @@ use crate::expr::{
 mod call;
 mod dialect;
 mod selector;
+mod size;
 
 /// An expression that cannot be evaluated: why not, in words for the author of the rule.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,6 +14,9 @@ const UNITS: [(&str, u64); 7] = [
     ("ms", 1),
 ];
 
+/// The longest duration that Prometheus holds: 2^63 nanoseconds, about 292 years.
+pub(crate) const LONGEST: Duration = Duration::from_nanos(i64::MAX as u64);
+
 /// Reads a duration; `None` if it is none. Units go from large to small, each at most once.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     if text == "0" {

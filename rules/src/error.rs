@@ -52,6 +52,19 @@ pub enum LoadError {
         /// Line, column and what is wrong there.
         reason: String,
     },
+    /// There are more rules than may be in force.
+    #[error(
+        "{rules} rules in {files} files are more than the {most} that may be in force; take rule \
+         files out of `rules.files`, or leave some of the rules to Prometheus"
+    )]
+    TooMany {
+        /// In how many files they are.
+        files: usize,
+        /// How many rules there are.
+        rules: usize,
+        /// How many there may be.
+        most: usize,
+    },
     /// A rule looks further back than samples may be kept.
     #[error(
         "{rule}: it needs samples of {needed_seconds} s, and they may be kept for at most \

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +15,9 @@ use crate::{LoadError, RuleId};
 
 /// What a rule file's name ends in, when its directory is named.
 const SUFFIX: &str = ".rules.yaml";
+
+/// How large a rule file may be, in bytes.
+const LARGEST_FILE: u64 = 16 << 20;
 
 /// What the watchdog can do about an alert: the value of its rule's label `remedy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -129,7 +132,7 @@ impl RuleSet {
         let mut set = Self::default();
         for path in files {
             let file = path.display().to_string();
-            let read = read_steady(&path, |file| io::read_to_string(file));
+            let read = read_steady(&path, text_of);
             let text = read.map_err(|source| LoadError::Read {
                 path: path.clone(),
                 source,
@@ -191,6 +194,20 @@ impl RuleSet {
         error.map_or(Ok(self), Err)
     }
 
+    /// The same rules, if they are no more than `most`.
+    ///
+    /// # Errors
+    /// If they are more, with the number of the rules and of their files.
+    pub fn at_most(self, most: usize) -> Result<Self, LoadError> {
+        let rules = self.len();
+        if rules <= most {
+            return Ok(self);
+        }
+        let files = self.rules().map(|rule| &rule.id.file);
+        let files = files.collect::<BTreeSet<_>>().len();
+        Err(LoadError::TooMany { files, rules, most })
+    }
+
     /// For how long each rule needs samples.
     fn needs(&self) -> impl Iterator<Item = (&Rule, Duration)> {
         self.groups.iter().flat_map(|group| {
@@ -243,13 +260,16 @@ impl RuleSet {
     }
 }
 
-/// Reads a file that stays as it is meanwhile: half of one version and half of another may be
-/// rules that nobody wrote.
+/// Reads a regular file that stays as it is meanwhile: half of one version and half of another may
+/// be rules that nobody wrote, and a FIFO or a device may hold a reload up for ever.
 fn read_steady(
     path: &Path,
     read: impl FnOnce(&mut File) -> io::Result<String>,
 ) -> io::Result<String> {
+    // Opening a FIFO waits for whoever writes to it, so it is looked at before that too.
+    readable(&fs::metadata(path)?)?;
     let mut file = File::open(path)?;
+    readable(&file.metadata()?)?;
     let stamp = |file: &File| {
         file.metadata()
             .map(|meta| (meta.len(), meta.modified().ok()))
@@ -263,6 +283,26 @@ fn read_steady(
             "it changed while it was read; load it again",
         ))
     }
+}
+
+fn readable(meta: &fs::Metadata) -> io::Result<()> {
+    if !meta.is_file() {
+        return Err(io::Error::other(
+            "it is not a regular file; put a file, or a link to one, in its place",
+        ));
+    }
+    if meta.len() > LARGEST_FILE {
+        return Err(io::Error::other(format!(
+            "it has {} bytes, and a rule file may have {LARGEST_FILE}; split it into several",
+            meta.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Reads no more than a rule file may have, should it grow meanwhile.
+fn text_of(file: &mut File) -> io::Result<String> {
+    io::read_to_string(file.take(LARGEST_FILE + 1))
 }
 
 fn span(ms: i64) -> Duration {

@@ -12,7 +12,15 @@ mod suite;
 
 #[test]
 fn everything_in_the_acceptance_suite_of_prometheus_passes_or_is_listed_as_refused() {
-    let verdict = suite::run(&suite::directory()).unwrap();
+    let verdict = suite::run(suite::named()).unwrap();
     println!("{}", verdict.report);
     assert!(verdict.good, "{}", verdict.report);
+}
+
+#[test]
+fn a_suite_that_is_named_and_is_not_there_fails_and_is_not_skipped() {
+    let nowhere = tempfile::tempdir().unwrap().path().join("nowhere");
+    let error = suite::run(Some(nowhere)).err().unwrap().to_string();
+    assert!(error.contains("no acceptance suite"), "{error}");
+    assert!(error.contains("nowhere"), "{error}");
 }

@@ -11,7 +11,7 @@ mod suite;
 
 fn main() -> io::Result<ExitCode> {
     let directory = std::env::args_os().nth(1).map(PathBuf::from);
-    let verdict = suite::run(&directory.unwrap_or_else(suite::directory))?;
+    let verdict = suite::run(directory.or_else(suite::named))?;
     io::stdout().write_all(verdict.report.as_bytes())?;
     Ok(if verdict.good {
         ExitCode::SUCCESS

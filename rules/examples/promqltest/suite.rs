@@ -24,13 +24,22 @@ pub(crate) struct Verdict {
     pub(crate) good: bool,
 }
 
-/// Where the suite is: in `PROMQLTEST_DIR`, or beside the project.
-pub(crate) fn directory() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/promqltest");
-    env::var_os("PROMQLTEST_DIR").map_or_else(beside, PathBuf::from)
+/// Where the suite is said to be.
+pub(crate) fn named() -> Option<PathBuf> {
+    env::var_os("PROMQLTEST_DIR").map(PathBuf::from)
 }
 
-pub(crate) fn run(directory: &Path) -> io::Result<Verdict> {
+/// Runs the suite of a directory; otherwise the one beside the project, if it is there. One that
+/// is named and is not there is an error.
+pub(crate) fn run(named: Option<PathBuf>) -> io::Result<Verdict> {
+    if let Some(missing) = named.as_ref().filter(|named| !named.is_dir()) {
+        return Err(io::Error::other(format!(
+            "there is no acceptance suite in {}; name its directory in PROMQLTEST_DIR, or unset it",
+            missing.display()
+        )));
+    }
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/promqltest");
+    let directory = &named.unwrap_or_else(beside);
     let mut report = String::new();
     let mut tally = Tally::default();
     if !directory.is_dir() {

@@ -5,16 +5,19 @@
 //! as nothing, and panics over a duration without end.
 
 use super::Unsupported;
+use super::size::Size;
 use crate::{duration, quote};
 
 /// The longest duration in seconds that Prometheus holds: 2^63 nanoseconds.
 const LONGEST_SECONDS: f64 = 9_223_372_036.0;
 
 /// Writes every string in double quotes, and every number and duration as a decimal number (of
-/// seconds), both of which PromQL takes anywhere; comments become spaces.
+/// seconds), both of which PromQL takes anywhere; comments become spaces. An expression that is too
+/// large to go down safely is refused.
 pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
     let mut written = String::with_capacity(text.len());
     let mut place = Place::Anywhere;
+    let mut size = Size::default();
     let mut brackets = 0_u32;
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
@@ -25,6 +28,7 @@ pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
         };
         let (token, after) = rest.split_at(length);
         rest = after;
+        size.add(token)?;
         match c {
             '#' => written.push(' '),
             '"' | '\'' | '`' => written.push_str(&string(token)?),

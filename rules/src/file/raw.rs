@@ -61,6 +61,11 @@ impl<'de> Deserialize<'de> for Span {
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
                 let span = duration::parse(text);
+                if span.is_some_and(|span| span > duration::LONGEST) {
+                    return Err(E::custom(format!(
+                        "`{text}` is too long a duration; Prometheus holds at most 292 years"
+                    )));
+                }
                 span.map(|span| Span(millis(span))).ok_or_else(|| {
                     E::custom(format!(
                         "`{text}` is no duration; write it like 30s, 5m or 1h30m"

@@ -157,6 +157,16 @@ fn a_duration_that_is_none_is_refused() {
 }
 
 #[test]
+fn a_duration_that_prometheus_does_not_hold_is_refused() {
+    assert!(crate::file::parse("f", &with_rule("alert: A, expr: x, for: 292y")).is_ok());
+    let refusal = refusal(&with_rule("alert: A, expr: x, for: 9999999y"));
+    assert!(
+        refusal.contains("`9999999y` is too long a duration"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn labels_and_annotations_outside_the_subset_are_refused_by_name() {
     let cure = "supported are $labels";
     let rule = "alert: A, expr: x, annotations: {summary: '{{ query \"up\" }}'}";

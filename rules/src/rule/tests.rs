@@ -68,7 +68,7 @@ fn a_rule_that_looks_further_back_than_samples_are_kept_is_refused_with_both_tim
 }
 
 #[test]
-fn ten_thousand_rules_are_loaded_and_evaluated() {
+fn ten_thousand_rules_are_read_and_evaluated_but_no_more_than_two_thousand_are_put_in_force() {
     let mut text = "groups:\n- name: g\n  rules:\n".to_owned();
     for rule in 0..10_000 {
         text.push_str(&format!(
@@ -78,6 +78,12 @@ fn ten_thousand_rules_are_loaded_and_evaluated() {
     let begun = std::time::Instant::now();
     let rules = RuleSet::parse("f.rules.yaml", &text).unwrap();
     assert_eq!(rules.len(), 10_000);
+    assert!(rules.clone().at_most(10_000).is_ok());
+    let error = rules.clone().at_most(2_000).unwrap_err().to_string();
+    assert!(
+        error.starts_with("10000 rules in 1 files are more than the 2000"),
+        "{error}"
+    );
     let mut window = crate::Window::new(rules.needed_window());
     let mut engine = crate::Engine::new(rules);
     assert_eq!(engine.evaluate(&mut window, 0).len(), 10_000);
@@ -87,6 +93,44 @@ fn ten_thousand_rules_are_loaded_and_evaluated() {
         "{:?}",
         begun.elapsed()
     );
+}
+
+#[test]
+fn what_is_no_regular_file_or_too_large_is_refused_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let refusal = |file: &str| {
+        let (file, (said, heard)) = (path(file), std::sync::mpsc::channel());
+        std::thread::spawn(move || said.send(RuleSet::load(&[file]).unwrap_err().to_string()));
+        // One that waits for a writer would wait for ever.
+        heard.recv_timeout(Duration::from_secs(30)).unwrap()
+    };
+    let fifo = path("fifo.rules.yaml");
+    let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", path("device.rules.yaml")).unwrap();
+    std::os::unix::fs::symlink(&fifo, path("link.rules.yaml")).unwrap();
+    fs::create_dir_all(path("in/directory.rules.yaml")).unwrap();
+    for name in [
+        "fifo.rules.yaml",
+        "device.rules.yaml",
+        "link.rules.yaml",
+        "in",
+    ] {
+        let said = refusal(name);
+        assert!(said.contains(name), "{said}");
+        assert!(said.contains("not a regular file; put a file"), "{said}");
+    }
+
+    let large = File::create(path("large.rules.yaml")).unwrap();
+    large.set_len(LARGEST_FILE + 1).unwrap();
+    let said = refusal("large.rules.yaml");
+    assert!(said.contains("it has 16777217 bytes"), "{said}");
+    assert!(said.contains("large.rules.yaml"), "{said}");
+
+    fs::write(path("plain"), RULES).unwrap();
+    std::os::unix::fs::symlink(path("plain"), path("good.rules.yaml")).unwrap();
+    assert_eq!(RuleSet::load(&[path("good.rules.yaml")]).unwrap().len(), 1);
 }
 
 #[test]

@@ -5,10 +5,14 @@ use snowguard_rules::{LoadError, RuleSet, SHIPPED};
 
 use crate::config::Settings;
 
+/// How many rules may be in force: all of them are evaluated at every tick.
+const MOST_RULES: usize = 2_000;
+
 /// Loads the rules that the settings name.
 ///
 /// # Errors
-/// If one of the files or one of the rules cannot be used; then none is.
+/// If one of the files or one of the rules cannot be used, or there are more than 2000 rules in
+/// all; then none is.
 pub fn load_rules(layout: &Layout, settings: &Settings) -> Result<RuleSet, LoadError> {
     if settings.rules.is_empty() {
         return RuleSet::parse_all(SHIPPED)?.within(settings.window);
@@ -18,5 +22,7 @@ pub fn load_rules(layout: &Layout, settings: &Settings) -> Result<RuleSet, LoadE
         .iter()
         .map(|path| layout.inside(path))
         .collect();
-    RuleSet::load(&files)?.within(settings.window)
+    RuleSet::load(&files)?
+        .at_most(MOST_RULES)?
+        .within(settings.window)
 }
