@@ -51,13 +51,22 @@ fn add(db: &mut Connection, run: usize, paths: usize) {
     tx.commit().unwrap();
 }
 
+/// Deletes so many paths that nothing refers to, or that nothing refers to any more.
 fn delete(db: &Connection, paths: usize) {
-    db.execute_batch(&format!(
-        "PRAGMA foreign_keys = 1; \
-         DELETE FROM ValidPaths WHERE id IN (SELECT id FROM ValidPaths p WHERE NOT EXISTS \
-         (SELECT 1 FROM Refs WHERE reference = p.id AND referrer != p.id) LIMIT {paths})"
-    ))
-    .unwrap();
+    db.execute_batch("PRAGMA foreign_keys = 1; BEGIN").unwrap();
+    let mut left = paths;
+    while left > 0 {
+        let deleted = db
+            .execute(
+                "DELETE FROM ValidPaths WHERE id IN (SELECT id FROM ValidPaths p WHERE NOT EXISTS \
+                 (SELECT 1 FROM Refs WHERE reference = p.id AND referrer != p.id) LIMIT ?1)",
+                [i64::try_from(left).unwrap()],
+            )
+            .unwrap();
+        assert!(deleted > 0, "nothing is left to delete");
+        left -= deleted;
+    }
+    db.execute_batch("COMMIT").unwrap();
 }
 
 fn main() {

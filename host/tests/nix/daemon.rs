@@ -46,6 +46,8 @@ fn each_real_daemon_tells_its_version_and_one_that_has_gone_is_an_error() {
         let layout = host.layout();
         assert_eq!(Greeting::exchange(&layout, PATIENCE).unwrap(), None);
 
+        // Two workers that make the store at the same moment get in each other's way.
+        host.run("nix-store", &["--init"]);
         let daemon = Daemon::start(&host);
         let greeting = Greeting::exchange(&layout, PATIENCE).unwrap().unwrap();
         // `nix-daemon (Nix) 2.34.8`; Nix tells clients its version since 2.14.
