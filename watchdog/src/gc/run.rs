@@ -200,21 +200,27 @@ impl<'a> Run<'a> {
     }
 
     fn run_to_the_end(mut self) -> Report {
-        let (end, detail) = self.rounds();
+        let (mut end, mut detail) = self.rounds();
         // A switch of somebody else may have been in the way of the first try.
         self.rewrite_boot_menu();
-        let after = self.host.file_system().ok();
-        let freed = match (self.before, after) {
-            (Some(before), Some(after)) => Space::free(&after).minus(before),
+        let after = self.host.file_system();
+        let freed = match (self.before, &after) {
+            (Some(before), Ok(after)) => Space::free(after).minus(before),
             _ => Space::NONE,
         };
+        if let (End::Reached, Ok(now)) = (&end, &after)
+            && self.policy.need(now) != Space::NONE
+        {
+            end = End::Short("filled_again");
+            detail = "the target was reached, and somebody has filled the disk since".to_owned();
+        }
         let report = Report {
             end,
             promised: self.promised,
             freed,
             detail,
         };
-        self.conclude(&report);
+        self.conclude(&report, after);
         report
     }
 

@@ -1,6 +1,7 @@
 //! What a collection tells the journal: the plan, each act, and how it ended.
 
 use serde_json::json;
+use snowguard_host::{FactError, store::FileSystem};
 
 use super::{End, Plan, Report, Run};
 use crate::{
@@ -63,13 +64,13 @@ impl Run<'_> {
         }
     }
 
-    pub(super) fn conclude(&mut self, report: &Report) {
+    /// `after` is the file system as it was read for the report.
+    pub(super) fn conclude(&mut self, report: &Report, after: Result<FileSystem, FactError>) {
         let numbers = json!({"promised": report.promised, "freed": report.freed});
         match &report.end {
             End::Reached => {
-                let free = self.host.file_system().map(|now| Space::free(&now));
-                let verified = match free {
-                    Ok(free) => format!("read again: {free} are free"),
+                let verified = match after {
+                    Ok(now) => format!("read again: {} are free", Space::free(&now)),
                     Err(error) => error.to_string(),
                 };
                 self.record(
