@@ -6,6 +6,7 @@
 use regex::Regex;
 
 use crate::labels::{Labels, METRIC_NAME};
+use crate::pattern::Replacement;
 
 mod parts;
 mod reach;
@@ -273,7 +274,7 @@ pub(crate) enum Relabel {
     /// Where `pattern` matches the label `from`, the label `to` becomes `replacement`.
     Replace {
         to: String,
-        replacement: String,
+        replacement: Replacement,
         from: String,
         pattern: Regex,
     },

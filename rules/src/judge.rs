@@ -16,6 +16,7 @@ use crate::window::{STALE_BITS, Window};
 mod alerts;
 mod expressions;
 mod grammar;
+mod patterns;
 mod series;
 
 /// The judge: promtool of Prometheus 3, which has the range semantics that we follow.

@@ -39,6 +39,7 @@ mod eval;
 mod expr;
 mod file;
 mod labels;
+mod pattern;
 mod query;
 mod quote;
 mod rule;
@@ -56,7 +57,7 @@ pub use alerts::{
 pub use error::{LoadError, RuleError, RuleId};
 pub use labels::Labels;
 pub use query::{Query, QueryError, QueryTimes};
-pub use rule::{Remedy, RuleSet};
+pub use rule::{LARGEST_FILE, Remedy, RuleSet};
 pub use shipped::SHIPPED;
 pub use window::{AppendError, RestoreError, Window};
 

@@ -17,7 +17,8 @@ use crate::{LoadError, RuleId};
 const SUFFIX: &str = ".rules.yaml";
 
 /// How large a rule file may be, in bytes.
-const LARGEST_FILE: u64 = 16 << 20;
+/// The most bytes that a rule file may have.
+pub const LARGEST_FILE: u64 = 16 << 20;
 
 /// What the watchdog can do about an alert: the value of its rule's label `remedy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

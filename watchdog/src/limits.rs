@@ -12,6 +12,10 @@ use snowguard_host::store::FileSystem;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// How soon the store's disk may be full at the pace of the last hour.
+    pub filling: TimeSpan,
+    /// With more than this free, nobody is told how soon.
+    pub filling_below: Amount,
     /// How long the lock of the garbage collector may be held.
     pub gc_lock: TimeSpan,
     /// How much of the store's disk garbage may take.
@@ -48,6 +52,8 @@ impl Default for Limits {
     fn default() -> Self {
         let span = |seconds| TimeSpan(std::time::Duration::from_secs(seconds));
         Self {
+            filling: span(4 * 3600),
+            filling_below: Amount::Percent(40),
             gc_lock: span(3600),
             reclaimable: Amount::Percent(25),
             generations: 50,
@@ -95,6 +101,11 @@ impl Limits {
     /// The limits as samples. What is a share of the disk is left out while its size is not known.
     pub(crate) fn families(&self, file_system: Option<&FileSystem>) -> Vec<Family> {
         let mut families = vec![
+            Family::gauge(
+                "snowguard_filling_limit_seconds",
+                "How soon the store's file system may be full at the pace of the last hour",
+                seconds(self.filling),
+            ),
             Family::gauge(
                 "snowguard_gc_lock_limit_seconds",
                 "How long the lock of the garbage collector may be held",
@@ -166,12 +177,20 @@ impl Limits {
                 f64::from(self.remedy_runs),
             ),
         ];
-        families.extend(file_system.map(|file_system| {
-            Family::gauge(
-                "snowguard_reclaimable_limit_bytes",
-                "How much of the store's file system garbage may take, in bytes",
-                count(self.reclaimable.of(file_system.size_bytes)),
-            )
+        families.extend(file_system.into_iter().flat_map(|file_system| {
+            let of = |amount: Amount| count(amount.of(file_system.size_bytes));
+            [
+                Family::gauge(
+                    "snowguard_filling_limit_bytes",
+                    "With more than so many bytes free, how soon the disk is full is nobody's concern",
+                    of(self.filling_below),
+                ),
+                Family::gauge(
+                    "snowguard_reclaimable_limit_bytes",
+                    "How much of the store's file system garbage may take, in bytes",
+                    of(self.reclaimable),
+                ),
+            ]
         }));
         families
     }

@@ -8,6 +8,7 @@ use crate::expr::{
     VectorExpr,
 };
 use crate::labels::Labels;
+use crate::pattern::Replacement;
 
 impl Checker {
     pub(super) fn call(self, call: &ast::Call) -> Checked<Expr> {
@@ -144,7 +145,7 @@ impl Checker {
                 let [of, to, replacement, from, pattern] = arguments.exactly()?;
                 let relabel = Relabel::Replace {
                     to: label(name, to)?,
-                    replacement: string(replacement)?,
+                    replacement: Replacement::read(&string(replacement)?).map_err(Unsupported)?,
                     from: string(from)?,
                     pattern: selector::regex(&string(pattern)?)?,
                 };

@@ -159,10 +159,7 @@ fn matcher(matcher: &label::Matcher) -> Checked<Matcher> {
     })
 }
 
-/// Anchored, and with a dot that matches a newline too (model/labels/regexp.go, Prometheus 3.5);
-/// the parser's own is without the latter, and guesses at braces that Go would take literally.
+/// The parser's own is not that of Prometheus, and guesses at braces that Go would take literally.
 pub(super) fn regex(pattern: &str) -> Checked<Regex> {
-    Regex::new(pattern)
-        .and_then(|_| Regex::new(&format!("^(?s:{pattern})$")))
-        .map_err(|_| Unsupported(format!("`{pattern}` is not a regular expression here")))
+    crate::pattern::whole(pattern).map_err(Unsupported)
 }

@@ -17,7 +17,7 @@ pub(super) fn relabel(relabel: &Relabel, element: &mut Element) {
                 return;
             };
             let mut value = String::new();
-            captures.expand(replacement, &mut value);
+            replacement.expand(&captures, &mut value);
             (to, value)
         }
         Relabel::Join {

@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-fn expectation(text: &str, at_ms: i64, vector: &Vector) -> String {
+pub(super) fn expectation(text: &str, at_ms: i64, vector: &Vector) -> String {
     let mut yaml = format!(
         "      - expr: {}\n        eval_time: {at_ms}ms\n        exp_samples:\n",
         quoted(text)
@@ -90,7 +90,7 @@ fn without_nan(text: String, vector: &Vector) -> Vec<String> {
     }
 }
 
-fn judge(good: &str) -> (bool, String) {
+pub(super) fn judge(good: &str) -> (bool, String) {
     let directory = tempfile::tempdir().unwrap();
     let file = format!("evaluation_interval: 1m\nfuzzy_compare: true\ntests:\n{good}");
     fs::write(directory.path().join("random.test.yaml"), file).unwrap();
@@ -103,7 +103,7 @@ fn judge(good: &str) -> (bool, String) {
 
 /// What promtool found to differ, but for the last digits: it compares all but the last bit, and
 /// in which order it sums up is left to chance. And how often it was no more than that.
-fn differences(said: &str) -> (Vec<String>, usize) {
+pub(super) fn differences(said: &str) -> (Vec<String>, usize) {
     let (mut differences, mut allowed) = (Vec::new(), 0);
     let mut lines = said.lines();
     while let Some(line) = lines.next() {

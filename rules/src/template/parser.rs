@@ -332,7 +332,7 @@ fn call(function: Function, arguments: Vec<Expr>) -> Result<Expr, String> {
         return Err("the first argument of `printf` must be a text in quotes".to_owned());
     }
     if let (Function::Match | Function::ReReplaceAll, Some(pattern)) = (function, literal) {
-        super::text::regex(pattern)?;
+        crate::pattern::anywhere(pattern)?;
     }
     compare_alike(function, &arguments)?;
     Ok(Expr::Call(function, arguments))

@@ -8,6 +8,7 @@ use super::tree::{Branch, Expr, Node, Range};
 use super::value::Value;
 use super::{Context, format, number, text, time};
 use crate::labels::Labels;
+use crate::pattern;
 
 /// No text of an alert is longer: what repeats itself must not take all memory.
 const LONGEST: usize = 1 << 20;
@@ -239,11 +240,9 @@ impl Renderer {
             F::Title => Value::Text(text::title(text_at(0)?)),
             F::ToUpper => Value::Text(text::upper(text_at(0)?)),
             F::ToLower => Value::Text(text::lower(text_at(0)?)),
-            F::Match => Value::Bool(text::regex(text_at(0)?)?.is_match(text_at(1)?)),
+            F::Match => Value::Bool(pattern::anywhere(text_at(0)?)?.is_match(text_at(1)?)),
             F::ReReplaceAll => {
-                let replaced = text::regex(text_at(0)?)?;
-                let replaced = replaced.replace_all(text_at(2)?, text_at(1)?);
-                Value::Text(replaced.into_owned())
+                Value::Text(text::replace_all(text_at(0)?, text_at(1)?, text_at(2)?)?)
             }
             F::SafeHtml => Value::Opaque(text_at(0)?.to_owned()),
             F::StripPort => Value::Text(text::strip_port(text_at(0)?).to_owned()),

@@ -2,18 +2,18 @@
 
 use std::net::IpAddr;
 
-use regex::{Regex, RegexBuilder};
+use crate::pattern::{self, Replacement};
 
-/// A pattern within a template; as large as patterns of selectors may be.
-pub(super) fn regex(pattern: &str) -> Result<Regex, String> {
-    RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|error| {
-            let reason = error.to_string();
-            let reason = reason.lines().last().unwrap_or_default();
-            format!("`{pattern}` is not a regular expression here: {reason}")
-        })
+/// `reReplaceAll` (template/template.go): `Regexp.ReplaceAllString` of Go.
+pub(super) fn replace_all(pattern: &str, replacement: &str, text: &str) -> Result<String, String> {
+    let replacement = Replacement::read(replacement)?;
+    let replaced = |captures: &regex::Captures<'_>| {
+        let mut written = String::new();
+        replacement.expand(captures, &mut written);
+        written
+    };
+    let all = pattern::anywhere(pattern)?.replace_all(text, replaced);
+    Ok(all.into_owned())
 }
 
 /// Go's simple mapping: a letter becomes one letter.

@@ -2,13 +2,13 @@
 //! `promtool test rules` say, of the rules as the watchdog would evaluate them.
 
 use std::{
-    fs,
+    fs::File,
     io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
-use snowguard_exporter::units::TimeSpan;
-use snowguard_rules::{RuleSet, testing};
+use snowguard_exporter::units::{ByteSize, TimeSpan};
+use snowguard_rules::{LARGEST_FILE, RuleSet, testing};
 
 use super::{
     arguments::{CheckRules, Lint, Rules, TestRules},
@@ -68,12 +68,19 @@ fn check(asked: &CheckRules, page: &mut Page<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Reads a file, or a pipe as `<(...)` of a shell makes one; no more than a rule file may have.
 fn read(file: &Path, stdin: bool) -> io::Result<String> {
-    if !stdin {
-        return fs::read_to_string(file);
+    let source: Box<dyn io::Read> = match stdin {
+        false => Box::new(File::open(file)?),
+        true => Box::new(io::stdin()),
+    };
+    let text = io::read_to_string(source.take(LARGEST_FILE + 1))?;
+    if text.len() as u64 > LARGEST_FILE {
+        let most = ByteSize(LARGEST_FILE);
+        return Err(io::Error::other(format!(
+            "a rule file may have {most}; split it into several"
+        )));
     }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -34,7 +34,7 @@ pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Resul
 }
 
 /// What a program that ends with 0 prints, as far as it is at most a mebibyte.
-pub(super) fn output(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+pub(crate) fn output(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
     run(program, args, timeout, Stdio::piped())
 }
 

@@ -13,5 +13,6 @@ mod systemd;
 mod tcp;
 mod writable;
 
+pub(crate) use command::output;
 pub use config::{Check, ProbeConfig, Severity};
 pub use run::{Means, ProbeResult, Prober};

@@ -21,6 +21,8 @@ pub(super) struct Counters {
     pub(super) freed: Space,
     pub(super) promised: Space,
     pub(super) ticks: u64,
+    /// How often the samples took more memory than they may, and began anew.
+    pub(super) overflows: u64,
 }
 
 impl Counters {
@@ -41,6 +43,7 @@ impl Counters {
             freed: Space::NONE,
             promised: Space::NONE,
             ticks: 0,
+            overflows: 0,
         }
     }
 
@@ -104,6 +107,11 @@ impl Counters {
                 "snowguard_watchdog_ticks_total",
                 "Looks at the host since the watchdog started",
                 count(self.ticks),
+            ),
+            Family::counter(
+                "snowguard_rules_window_overflows_total",
+                "How often the samples took more memory than they may and began anew, since the watchdog started",
+                count(self.overflows),
             ),
         ]
     }

@@ -55,7 +55,8 @@ fn way(layout: &Layout) -> Way {
     Way::Child
 }
 
-fn systemctl() -> PathBuf {
+/// The program that asks systemd.
+pub(super) fn systemctl() -> PathBuf {
     first_of(&["/run/current-system/sw/bin/systemctl", "/usr/bin/systemctl"])
 }
 

@@ -1,6 +1,7 @@
 //! The daemon: observe, evaluate, plan, act, verify, journal, once every tick.
 
 mod counters;
+mod gc_unit;
 mod kept_window;
 mod means;
 mod remedies;

@@ -15,8 +15,8 @@ use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleError
 use tracing::{info, warn};
 
 use super::{
-    RUN_DIR, WatchError, counters::Counters, kept_window::KeptWindow, load_rules,
-    means::probe_means, mode, remedies::Remedies, samples,
+    RUN_DIR, WatchError, counters::Counters, gc_unit, gc_unit::GcUnit, kept_window::KeptWindow,
+    load_rules, means::probe_means, mode, remedies::Remedies, samples,
 };
 use crate::{
     clock,
@@ -40,6 +40,7 @@ pub(super) struct Watch {
     /// How many of them had no answer at the last evaluation.
     blind: Option<Family>,
     prober: Prober,
+    gc_unit: GcUnit,
     remedies: Remedies,
     counters: Counters,
     alert_memory: Keep,
@@ -72,6 +73,7 @@ impl Watch {
             rules: count,
             blind: None,
             prober: Prober::new(settings.probes.clone(), probe_means(&layout)),
+            gc_unit: GcUnit::of(&layout),
             remedies,
             counters: Counters::new(),
             alert_memory,
@@ -135,15 +137,22 @@ impl Watch {
         });
         let probes = self.prober.run(Instant::now(), trial);
         let file_system = FileSystem::read(&self.layout).ok();
-        let seen_as_root = samples::only_root_sees(&snapshot.families);
-        let mut families = snapshot.families;
+        let mut seen_as_root = samples::only_root_sees(&snapshot.families);
+        let (mut families, mut unseen) = (snapshot.families, snapshot.unseen);
+        match self.gc_unit.look(Instant::now()) {
+            Some(facts) => {
+                seen_as_root.extend(facts.iter().cloned());
+                families.extend(facts);
+            }
+            None => drop(unseen.insert(gc_unit::FAILED.to_owned())),
+        }
         families.extend(self.own_families(now_ms, file_system.as_ref(), &probes));
         families.push(Family::gauge(
             "snowguard_watchdog_state_timestamp_seconds",
             "When the watchdog last wrote its state file, as seconds since 1970",
             seconds(now),
         ));
-        let outcomes = self.evaluate(&families, now_ms, &snapshot.unseen);
+        let outcomes = self.evaluate(&families, now_ms, &unseen);
         self.log(&outcomes);
         self.blind = Some(samples::blind(self.rules, &outcomes));
         // An alert whose rule could not be evaluated now is as it was, and heals nothing.
@@ -196,6 +205,7 @@ impl Watch {
                     self.settings.window_memory
                 );
                 warn!("blind: {reason}");
+                self.counters.overflows += 1;
                 self.window.clear();
                 self.engine.blind(reason);
                 Vec::new()
