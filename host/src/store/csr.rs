@@ -18,7 +18,12 @@ impl Csr {
 
     /// The edges of one path.
     pub(super) fn row(&self, id: PathId) -> &[PathId] {
-        let (start, end) = (self.starts[id.index()], self.starts[id.index() + 1]);
+        self.row_at(id.index())
+    }
+
+    /// The edges of the path at this position.
+    pub(super) fn row_at(&self, position: usize) -> &[PathId] {
+        let (start, end) = (self.starts[position], self.starts[position + 1]);
         &self.targets[start as usize..end as usize]
     }
 

@@ -5,6 +5,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 use super::{csr::Csr, snapshot::Snapshot};
 use crate::{FactError, Layout, Result, STORE_DIR};
 
+mod awaited;
 mod census;
 mod decode;
 mod edges;
@@ -13,6 +14,7 @@ mod grow;
 mod paths;
 mod read;
 
+use awaited::Awaited;
 pub(super) use census::Census;
 pub use given::Given;
 pub(super) use grow::{Changes, Grown};
@@ -42,7 +44,17 @@ pub struct Graph {
     paths: Paths,
     references: Csr,
     outputs: Csr,
+    awaited: Awaited,
     registrations: u64,
+}
+
+/// What derivations build, as it was read.
+#[derive(Default)]
+struct Outputs {
+    /// Derivations and their valid outputs, in any order.
+    pairs: Vec<(PathId, PathId)>,
+    /// Tags of the names of those that are not valid.
+    awaited: Vec<u32>,
 }
 
 const CURE: &str = "run `nix-store --verify`; nothing is deleted while the graph is in doubt";
@@ -61,21 +73,22 @@ impl Graph {
         read::graph(snapshot)
     }
 
-    /// Puts together what was read; derivations and outputs are pairs in any order.
+    /// Puts together what was read.
     fn assemble(
         mut paths: Paths,
         references: Csr,
-        mut outputs: Vec<(PathId, PathId)>,
+        Outputs { mut pairs, awaited }: Outputs,
         registrations: u64,
     ) -> std::result::Result<Self, String> {
         // What turns all edges round counts references, outputs and derivers together.
         let most = edges::MOST.saturating_sub(references.len() + paths.len());
-        let outputs = edges::outputs(&mut outputs, paths.len(), most)?;
+        let outputs = edges::outputs(&mut pairs, paths.len(), most)?;
         paths.shrink();
         Ok(Self {
             paths,
             references,
             outputs,
+            awaited: Awaited::of(awaited),
             registrations,
         })
     }

@@ -189,7 +189,7 @@ fn position_of(slot: u64) -> PathId {
 }
 
 /// The high half of the key.
-fn tag(name: &[u8]) -> u32 {
+pub(super) fn tag(name: &[u8]) -> u32 {
     u32::try_from(key(name) >> 32).unwrap_or(0)
 }
 

@@ -1,7 +1,7 @@
 //! Reads the whole graph out of the database's pages, without SQLite.
 
 use super::{
-    Graph, PathId, base_name,
+    Graph, Outputs, base_name,
     edges::{MOST, References},
     paths::{Paths, Positions, Unresolved},
 };
@@ -57,8 +57,8 @@ fn outputs(
     schema: &Schema,
     paths: &Paths,
     positions: &Positions<'_>,
-) -> Result<Vec<(PathId, PathId)>> {
-    let (mut pairs, mut named) = (Vec::new(), Unresolved::default());
+) -> Result<Outputs> {
+    let (mut outputs, mut named) = (Outputs::default(), Unresolved::default());
     let (root, places) = schema.table("DerivationOutputs", ["drv", "path"])?;
     btree::table(pages, root, |_, row| {
         let [drv, path] = record::columns(row, places)?;
@@ -70,13 +70,13 @@ fn outputs(
             named.push(drv, name)?;
         }
         if named.is_full() {
-            paths.pair(&mut named, &mut pairs);
+            paths.pair(&mut named, &mut outputs.pairs, &mut outputs.awaited);
         }
         Ok(())
     })?;
     // An output that is not valid (not built yet, or collected) is no edge.
-    paths.pair(&mut named, &mut pairs);
-    Ok(pairs)
+    paths.pair(&mut named, &mut outputs.pairs, &mut outputs.awaited);
+    Ok(outputs)
 }
 
 pub(super) fn registrations(pages: &Pages, schema: &Schema) -> Result<u64> {

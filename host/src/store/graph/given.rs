@@ -1,7 +1,7 @@
 //! A graph that is told and not read: for judging what follows from one without a database.
 
 use super::{
-    Csr, Graph, PathId,
+    Csr, Graph, Outputs, PathId,
     paths::{Paths, Unresolved},
 };
 use crate::STORE_DIR;
@@ -38,12 +38,12 @@ impl Graph {
             paths.push(rowid, &name, Some(0), deriver, &mut unresolved)?;
         }
         paths.resolve(&unresolved);
-        let (mut references, mut outputs) = (Csr::default(), Vec::new());
+        let (mut references, mut outputs) = (Csr::default(), Outputs::default());
         for (at, path) in given.iter().enumerate() {
             let row: Result<Vec<_>, _> = path.references.iter().map(|to| id(*to)).collect();
             references.push_row(&row?);
             for to in &path.outputs {
-                outputs.push((id(at)?, id(*to)?));
+                outputs.pairs.push((id(at)?, id(*to)?));
             }
         }
         let registrations = u64::try_from(given.len()).unwrap_or(u64::MAX);

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     Result,
-    store::{bitset::PathSet, moved::Moved, snapshot::Snapshot},
+    store::{bitset::PathSet, moved::Moved, names::tag, snapshot::Snapshot},
 };
 
 /// What happened after a graph was read.
@@ -55,7 +55,7 @@ impl Changes {
         most: usize,
         census: Option<&Census>,
     ) -> Result<Option<Self>> {
-        let last = graph.paths.rowids().last().copied().map_or(0, i64::from);
+        let last = graph.last_rowid();
         let db = snapshot.connection();
         let sql = |source| snapshot.error(&source);
         let rows = rows(db, last, most + 1).map_err(sql)?;
@@ -70,7 +70,7 @@ impl Changes {
             return Ok(None);
         };
         let mut outputs = outputs(db, last).map_err(sql)?;
-        late_outputs(db, &rows, last, &mut outputs).map_err(sql)?;
+        late_outputs(db, &rows, graph, &mut outputs).map_err(sql)?;
         Ok(Some(Self {
             references: references(db, last).map_err(sql)?,
             outputs,
@@ -86,12 +86,16 @@ impl Changes {
 fn late_outputs(
     db: &Connection,
     rows: &[Row],
-    last: i64,
+    graph: &Graph,
     outputs: &mut Vec<(i64, String)>,
 ) -> rusqlite::Result<()> {
+    let last = graph.last_rowid();
+    // One that is in the graph was deleted, and is back already.
+    let may_be_one =
+        |row: &&Row| graph.awaited.may_be(row.name()) || graph.find(row.name()).is_some();
     let mut producers =
         db.prepare("SELECT drv FROM DerivationOutputs WHERE path = ?1 AND drv <= ?2")?;
-    for row in rows {
+    for row in rows.iter().filter(may_be_one) {
         for drv in producers.query_map((&row.path, last), |row| row.get(0))? {
             outputs.push((drv?, row.name().to_owned()));
         }
@@ -171,6 +175,11 @@ fn outputs(db: &Connection, last: i64) -> rusqlite::Result<Vec<(i64, String)>> {
 }
 
 impl Graph {
+    /// The id of the newest row that was read; 0 before the first.
+    fn last_rowid(&self) -> i64 {
+        self.paths.rowids().last().copied().map_or(0, i64::from)
+    }
+
     /// Takes what happened.
     pub(in crate::store) fn grow(&mut self, changes: Changes) -> Grown {
         let count = self.len();
@@ -197,6 +206,7 @@ impl Graph {
         if is_torn {
             return Err("a path was deleted that another refers to".to_owned());
         }
+        self.awaited.dropping(&self.paths, &self.outputs, &moved);
         self.references.retain(&moved);
         self.outputs.retain(&moved);
         self.paths.retain(&moved);
@@ -225,14 +235,18 @@ impl Graph {
         let (paths, count) = (&self.paths, self.len());
         references.append_to(&mut self.references, |rowid| paths.position(rowid), count)?;
 
-        let mut pairs: Vec<(PathId, PathId)> = Vec::new();
+        let (mut pairs, mut awaited) = (Vec::<(PathId, PathId)>::new(), Vec::new());
         for (drv, name) in &additions.outputs {
             let drv = u32::try_from(*drv)
                 .ok()
                 .and_then(|drv| self.paths.position(drv));
             let drv = drv.ok_or("an output belongs to no valid derivation")?;
-            pairs.extend(self.paths.find(name).map(|output| (drv, output)));
+            match self.paths.find(name) {
+                Some(output) => pairs.push((drv, output)),
+                None => awaited.push(tag(name.as_bytes())),
+            }
         }
+        self.awaited.extend(awaited.into_iter());
         pairs.sort_unstable();
         self.outputs.merge(&pairs, count);
         self.registrations = additions.registrations;

@@ -5,7 +5,7 @@ use crate::{
     STORE_DIR,
     store::{
         moved::Moved,
-        names::{Names, key},
+        names::{Names, key, tag},
     },
 };
 
@@ -139,11 +139,19 @@ impl Paths {
         self.names.find_each(names, found);
     }
 
-    /// Moves the owners of those names to `pairs` that are valid paths, beside these paths.
-    pub(super) fn pair(&self, named: &mut Unresolved, pairs: &mut Vec<(PathId, PathId)>) {
-        self.names.find_each(named.names(), |owner, _, path| {
-            pairs.extend(path.map(|path| (owner, path)));
-        });
+    /// Moves the owners of those names to `pairs` that are valid paths, beside these paths; of the
+    /// others the tags go to `awaited`.
+    pub(super) fn pair(
+        &self,
+        named: &mut Unresolved,
+        pairs: &mut Vec<(PathId, PathId)>,
+        awaited: &mut Vec<u32>,
+    ) {
+        self.names
+            .find_each(named.names(), |owner, name, path| match path {
+                Some(path) => pairs.push((owner, path)),
+                None => awaited.push(tag(name)),
+            });
         named.text.clear();
         named.rows.clear();
     }

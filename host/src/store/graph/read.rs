@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row};
 
 use super::{
-    Graph, PathId, base_name,
+    Graph, Outputs, base_name,
     edges::{MOST, References},
     malformed,
     paths::{Paths, Positions, Unresolved},
@@ -49,26 +49,22 @@ fn references(snapshot: &Snapshot) -> Result<References> {
     Ok(references)
 }
 
-fn outputs(
-    snapshot: &Snapshot,
-    paths: &Paths,
-    positions: &Positions<'_>,
-) -> Result<Vec<(PathId, PathId)>> {
-    let (mut pairs, mut named) = (Vec::new(), Unresolved::default());
+fn outputs(snapshot: &Snapshot, paths: &Paths, positions: &Positions<'_>) -> Result<Outputs> {
+    let (mut outputs, mut named) = (Outputs::default(), Unresolved::default());
     each_row(snapshot, "SELECT drv, path FROM DerivationOutputs", |row| {
         let drv = u32::try_from(row.get::<_, i64>(0)?).ok();
         let Some(drv) = drv.and_then(|drv| positions.find(drv)) else {
             return Ok(Err("an output belongs to no valid derivation".to_owned()));
         };
         if named.is_full() {
-            paths.pair(&mut named, &mut pairs);
+            paths.pair(&mut named, &mut outputs.pairs, &mut outputs.awaited);
         }
         let name = base_name(row.get_ref(1)?.as_str()?);
         Ok(name.map_or(Ok(()), |name| named.push(drv, name)))
     })?;
     // An output that is not valid (not built yet, or collected) is no edge.
-    paths.pair(&mut named, &mut pairs);
-    Ok(pairs)
+    paths.pair(&mut named, &mut outputs.pairs, &mut outputs.awaited);
+    Ok(outputs)
 }
 
 /// How many paths were ever registered: the sequence that `AUTOINCREMENT` counts up.

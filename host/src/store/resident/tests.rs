@@ -214,8 +214,10 @@ fn a_derivation_and_an_output_that_went_and_came_back_are_each_others_again() {
     nix.execute_batch(&[off, derivation.clone(), output.clone()].concat())
         .unwrap();
     let mut resident = Resident::read(&store.layout(), NOW).unwrap();
-    // Gone in one look and back in the next, then both in one.
+    // Back before anything was known to be gone; gone in one look and back in the next; then both
+    // in one.
     for step in [
+        delete(&out) + &output,
         delete(&drv),
         derivation.clone(),
         delete(&out),
