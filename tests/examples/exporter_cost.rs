@@ -1,7 +1,8 @@
 //! What the exporter costs a host: resident memory beside node_exporter's, and how long builds
 //! take while the exporter is asked without pause and while it is not there.
 //!
-//! Usage: `exporter_cost EXPORTER PATHS PAIRS`, as root, in `tests/lab/enter`.
+//! Usage: `exporter_cost EXPORTER PATHS PAIRS [ROOT...]`, as root, in `tests/lab/enter`. Of the stores
+//! below each ROOT the resident memory is said, too.
 
 use std::{
     fs,
@@ -34,6 +35,7 @@ fn main() {
         number.expect(what)
     };
     let (paths, pairs) = (number("paths"), number("pairs"));
+    let roots: Vec<PathBuf> = args.map(PathBuf::from).collect();
     let dir = tempfile::tempdir().unwrap();
     let nix = lab::nix("bookworm");
     let shape = Shape {
@@ -55,6 +57,9 @@ fn main() {
     .unwrap();
 
     memory(&exporter, dir.path(), paths);
+    for root in &roots {
+        memory_of(&exporter, dir.path(), root);
+    }
     cost(&exporter, &nix, &store, dir.path(), pairs);
 }
 
@@ -91,7 +96,12 @@ fn serve(program: &Path, args: &[&str], marker: &str, log: &Path) -> (Daemon, So
 }
 
 fn snowguard(exporter: &Path, dir: &Path) -> (Daemon, SocketAddr) {
-    let args = ["--web.listen-address", "127.0.0.1:0"];
+    snowguard_of(exporter, dir, Path::new("/"))
+}
+
+fn snowguard_of(exporter: &Path, dir: &Path, root: &Path) -> (Daemon, SocketAddr) {
+    let root = root.to_str().unwrap();
+    let args = ["--web.listen-address", "127.0.0.1:0", "--root", root];
     // The address of the one before is of no use.
     let log = dir.join("exporter.log");
     let _ = fs::remove_file(&log);
@@ -144,6 +154,23 @@ fn memory(exporter: &Path, dir: &Path, paths: usize) {
         let (now, most) = resident(daemon);
         println!("| `{name}` | {now} | {most} |");
     }
+}
+
+/// What the exporter has in memory for a store of a host's shape.
+fn memory_of(exporter: &Path, dir: &Path, root: &Path) {
+    let (ours, address) = snowguard_of(exporter, dir, root);
+    let mut page = String::new();
+    for _ in 0..20 {
+        page = scrape(address);
+    }
+    let paths = page
+        .lines()
+        .find(|line| line.starts_with("nix_store_paths "));
+    let (now, most) = resident(&ours);
+    println!(
+        "| `snowguard-exporter`, {} | {now} | {most} |",
+        paths.unwrap_or_default()
+    );
 }
 
 /// Seconds for so many builds of nothing.
@@ -205,15 +232,35 @@ fn cost(exporter: &Path, nix: &lab::Nix, store: &RandomStore, dir: &Path, pairs:
     }
     println!("{BUILDS} builds, {pairs} times each, {scrapes} scrapes meanwhile");
     println!("| seconds | least | median | most |\n|---|---|---|---|");
-    let mut medians = Vec::new();
+    // Of one pair the machine is more alike than over all of them.
+    let mut ratios: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a / b).collect();
     for (what, mut times) in [("alone", without), ("asked without pause", with)] {
         times.sort_by(f64::total_cmp);
         let [least, median, most] = [0, times.len() / 2, times.len() - 1].map(|at| times[at]);
         println!("| {what} | {least:.2} | {median:.2} | {most:.2} |");
-        medians.push(median);
     }
+    ratios.sort_by(f64::total_cmp);
+    let (low, high) = of_median(pairs);
+    let percent = |at: usize| (ratios[at] - 1.0) * 100.0;
     println!(
-        "median slower by {:.1} %",
-        (medians[1] / medians[0] - 1.0) * 100.0
+        "of each pair slower by {:.1} % in the median, with 95 % certainty by {:.1} to {:.1} %",
+        percent(pairs / 2),
+        percent(low),
+        percent(high)
     );
+}
+
+/// Which of so many sorted values enclose the median of all that could be drawn, with at least
+/// 95 % certainty: the signs of the differences are as those of a coin.
+fn of_median(count: usize) -> (usize, usize) {
+    let (mut below, mut term, mut low) = (0.0, 0.5f64.powi(i32::try_from(count).unwrap()), 0);
+    for at in 0..count / 2 {
+        below += term;
+        if below > 0.025 {
+            break;
+        }
+        low = at;
+        term *= (count - at) as f64 / (at + 1) as f64;
+    }
+    (low, count - 1 - low)
 }

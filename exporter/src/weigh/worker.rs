@@ -122,6 +122,8 @@ fn step_back() {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::step_back;
 
     /// Promise 7: "Reading never blocks or slows Nix."
@@ -137,5 +139,14 @@ mod tests {
         let policy = fields.split(' ').nth(41 - 3).unwrap();
         const SCHED_IDLE: &str = "5";
         assert_eq!(policy, SCHED_IDLE);
+    }
+
+    /// What has no I/O priority of its own has that of its policy (`task_nice_ioclass`,
+    /// include/linux/ioprio.h). Asked for the group, as for one process `ionice` shows what was set.
+    #[test]
+    fn to_linux_such_a_thread_reads_when_the_disk_is_idle() {
+        let command = ["-i", "0", "setsid", "sh", "-c", "ionice -P $$"];
+        let said = Command::new("chrt").args(command).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&said.stdout).trim(), "idle");
     }
 }
