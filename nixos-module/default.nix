@@ -140,6 +140,12 @@ in
           "/nix/var/nix"
         ];
         restartTriggers = [ configFile ];
+        # glibc keeps what was freed for later (mallopt(3)): of a large store that is a third of all
+        # that the exporter would have in memory between two scrapes.
+        environment = {
+          MALLOC_MMAP_THRESHOLD_ = "65536";
+          MALLOC_TRIM_THRESHOLD_ = "65536";
+        };
         serviceConfig = import ./exporter-service.nix // {
           ExecStart = "${cfg.package}/bin/snowguard-exporter";
           ExecReload = reload;

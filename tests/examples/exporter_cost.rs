@@ -85,7 +85,12 @@ fn weighty(store: &RandomStore) {
 
 /// Starts a server, and its address once it says it.
 fn serve(program: &Path, args: &[&str], marker: &str, log: &Path) -> (Daemon, SocketAddr) {
-    let daemon = Daemon::start(Command::new(program).args(args), log);
+    let mut command = Command::new(program);
+    // As in the exporter's unit; to node_exporter, which is Go, they mean nothing.
+    for name in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
+        command.env(name, "65536");
+    }
+    let daemon = Daemon::start(command.args(args), log);
     let line = daemon.logged(marker);
     let (_, address) = line.split_once("address=").unwrap();
     let address = address.split_whitespace().next().unwrap().trim_matches('"');

@@ -221,6 +221,13 @@ fn the_units_for_other_distributions_say_what_the_module_says() {
         ] {
             assert_eq!(plain[key], [written(value).join(" ")], "{name}: {key}");
         }
+        if let Some(environment) = unit["environment"].as_object() {
+            let said = section(&file, "Service")["Environment"].join(" ");
+            for (key, value) in environment {
+                let pair = format!("{key}={}", value.as_str().unwrap());
+                assert!(said.split(' ').any(|given| given == pair), "{name}: {pair}");
+            }
+        }
     }
 }
 
