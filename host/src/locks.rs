@@ -20,7 +20,7 @@ use table::Entry;
 
 const ATTEMPT: &str = "see who holds a lock";
 
-/// The exclusive `flock`s of one moment.
+/// The `flock`s of one moment.
 #[derive(Debug)]
 pub struct Locks {
     entries: Vec<Entry>,
@@ -62,6 +62,19 @@ impl Locks {
     /// # Errors
     /// If the file may not be looked at.
     pub fn holder(&self, file: &Path) -> Result<Option<u32>> {
+        self.find(file, |entry| !entry.shared)
+    }
+
+    /// True if some process holds any `flock` on this file, a shared one too: nobody else could
+    /// take an exclusive one.
+    ///
+    /// # Errors
+    /// If the file may not be looked at.
+    pub fn is_locked(&self, file: &Path) -> Result<bool> {
+        Ok(self.find(file, |_| true)?.is_some())
+    }
+
+    fn find(&self, file: &Path, counts: impl Fn(&Entry) -> bool) -> Result<Option<u32>> {
         let meta = match fs::symlink_metadata(file) {
             Ok(meta) => meta,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -70,22 +83,24 @@ impl Locks {
                 return Err(FactError::io(ATTEMPT, file, &e, cure));
             }
         };
-        if !self.entries.iter().any(|entry| entry.inode == meta.ino()) {
+        let may_be = |entry: &&Entry| entry.inode == meta.ino() && counts(entry);
+        if !self.entries.iter().any(|entry| may_be(&entry)) {
             return Ok(None);
         }
         let own = Device::of(&meta);
         let device = self.mounts.device_of(own, file)?;
         let found = self.entries.iter().find(|entry| {
-            entry.inode == meta.ino()
+            may_be(entry)
                 && entry.device == device
-                && (device == own || self.may_be(entry, &meta))
+                && (device == own || self.is_not_another(entry, &meta))
         });
         Ok(found.map(|entry| entry.pid))
     }
 
     /// The processes that hold any exclusive `flock`, ascending, each once.
     pub fn pids(&self) -> Vec<u32> {
-        let mut pids: Vec<u32> = self.entries.iter().map(|entry| entry.pid).collect();
+        let exclusive = self.entries.iter().filter(|entry| !entry.shared);
+        let mut pids: Vec<u32> = exclusive.map(|entry| entry.pid).collect();
         pids.sort_unstable();
         pids.dedup();
         pids
@@ -93,7 +108,7 @@ impl Locks {
 
     /// False only if the holder's open files prove that its lock is on another file with the same
     /// inode number, in another subvolume.
-    fn may_be(&self, entry: &Entry, file: &fs::Metadata) -> bool {
+    fn is_not_another(&self, entry: &Entry, file: &fs::Metadata) -> bool {
         let process = self.proc_dir.join(entry.pid.to_string());
         let Ok(descriptors) = fs::read_dir(process.join("fdinfo")) else {
             return true;

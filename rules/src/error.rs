@@ -54,12 +54,13 @@ pub enum LoadError {
     },
     /// There are more rules than may be in force.
     #[error(
-        "{rules} rules in {files} files are more than the {most} that may be in force; take rule \
-         files out of `rules.files`, or leave some of the rules to Prometheus"
+        "{first}: {rules} rules are more than the {most} that may be in force, and this is the \
+         first beyond; take rule files out of `rules.files`, or leave some of the rules to \
+         Prometheus"
     )]
     TooMany {
-        /// In how many files they are.
-        files: usize,
+        /// The first rule that is too many.
+        first: String,
         /// How many rules there are.
         rules: usize,
         /// How many there may be.

@@ -44,7 +44,7 @@ fn group(file: &str, raw: raw::Group, names: &mut BTreeSet<String>) -> Result<Gr
             "rename one of them",
         )));
     }
-    let shared = raw.labels.unwrap_or_default();
+    let shared = raw::texts(raw.labels);
     labels::check("label", &shared).map_err(refuse)?;
     let positive = |ms: i64| (ms > 0).then_some(ms);
     let terms = Terms {

@@ -198,15 +198,18 @@ impl RuleSet {
     /// The same rules, if they are no more than `most`.
     ///
     /// # Errors
-    /// If they are more, with the number of the rules and of their files.
+    /// If they are more, with the first that is too many.
     pub fn at_most(self, most: usize) -> Result<Self, LoadError> {
         let rules = self.len();
         if rules <= most {
             return Ok(self);
         }
-        let files = self.rules().map(|rule| &rule.id.file);
-        let files = files.collect::<BTreeSet<_>>().len();
-        Err(LoadError::TooMany { files, rules, most })
+        let first = self.rules().nth(most).map(|rule| rule.id.to_string());
+        Err(LoadError::TooMany {
+            first: first.unwrap_or_default(),
+            rules,
+            most,
+        })
     }
 
     /// For how long each rule needs samples.

@@ -53,6 +53,7 @@ impl Collector for Store {
         &[
             "nix_store_paths",
             "nix_store_nar_bytes",
+            "nix_store_unsized_paths",
             "nix_store_paths_deleted_total",
             "nix_store_dead_paths",
             "nix_store_dead_nar_bytes",
@@ -86,6 +87,11 @@ impl Collector for Store {
                 "nix_store_nar_bytes",
                 "Sum of the NAR sizes of all valid paths in bytes, by the database; more than their disk space where files are shared",
                 count(store.nar_bytes()),
+            ),
+            Family::gauge(
+                "nix_store_unsized_paths",
+                "Valid paths of no known size, as very old Nix registered them; they count as nothing in every sum of NAR sizes",
+                size(store.graph.unsized_paths()),
             ),
             Family::counter(
                 "nix_store_paths_deleted_total",

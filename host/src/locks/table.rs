@@ -9,12 +9,14 @@ use std::{
 use super::{ATTEMPT, mounts::Device};
 use crate::{FactError, Result};
 
-/// One exclusive `flock` that is held.
+/// One `flock` that is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) pid: u32,
     pub(super) device: Device,
     pub(super) inode: u64,
+    /// Beside others of its kind.
+    pub(super) shared: bool,
 }
 
 /// What the kernel hands out at once is at most a page (`seq_read` in `fs/seq_file.c`), at least
@@ -84,7 +86,7 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Entry>> {
     let text = std::str::from_utf8(bytes).map_err(|_| malformed("not text"))?;
     let mut entries = Vec::new();
     for line in text.lines() {
-        if line.split_whitespace().nth(1) != Some("FLOCK") || !line.contains(" WRITE ") {
+        if line.split_whitespace().nth(1) != Some("FLOCK") {
             continue;
         }
         entries.push(parse_line(line).ok_or_else(|| malformed(line))?);
@@ -96,9 +98,11 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Vec<Entry>> {
 /// waiter has `->` before `FLOCK` and is none of ours.
 pub(super) fn parse_line(line: &str) -> Option<Entry> {
     let mut words = line.split_whitespace().skip(1);
-    if (words.next()?, words.next()?, words.next()?) != ("FLOCK", "ADVISORY", "WRITE") {
-        return None;
-    }
+    let shared = match (words.next()?, words.next()?, words.next()?) {
+        ("FLOCK", "ADVISORY", "WRITE") => false,
+        ("FLOCK", "ADVISORY", "READ") => true,
+        _ => return None,
+    };
     let pid = words.next()?.parse().ok()?;
     let mut file = words.next()?.split(':');
     let major = u32::from_str_radix(file.next()?, 16).ok()?;
@@ -108,5 +112,6 @@ pub(super) fn parse_line(line: &str) -> Option<Entry> {
         pid,
         device: Device { major, minor },
         inode,
+        shared,
     })
 }

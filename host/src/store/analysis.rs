@@ -207,7 +207,7 @@ fn is_protected(layout: &Layout, locks: &Locks, roots: &Roots, name: &OsStr) -> 
     {
         return Ok(true);
     }
-    Ok(bytes.starts_with(b"tmp-") && locks.is_held(&layout.store().join(name))?)
+    Ok(bytes.starts_with(b"tmp-") && locks.is_locked(&layout.store().join(name))?)
 }
 
 #[cfg(test)]

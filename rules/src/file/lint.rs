@@ -18,7 +18,7 @@ pub(crate) fn duplicates(text: &str) -> BTreeSet<String> {
             name.map(|name| name.value).filter(|name| !name.is_empty())
         };
         let name = name(rule.alert).or(name(rule.record)).unwrap_or_default();
-        let key = (name, rule.labels.unwrap_or_default());
+        let key = (name, raw::texts(rule.labels));
         if !seen.insert(key.clone()) {
             twice.insert(shown(&key));
         }

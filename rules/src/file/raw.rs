@@ -26,7 +26,7 @@ pub(super) struct Group {
     pub(super) interval: Option<Span>,
     pub(super) limit: Option<i64>,
     pub(super) query_offset: Option<Span>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
 }
 
 #[derive(Deserialize)]
@@ -41,8 +41,20 @@ pub(super) struct Rule {
     #[serde(rename = "for")]
     pub(super) hold: Option<Span>,
     pub(super) keep_firing_for: Option<Span>,
-    pub(super) labels: Option<BTreeMap<String, String>>,
-    pub(super) annotations: Option<BTreeMap<String, String>>,
+    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) annotations: Option<BTreeMap<String, Text>>,
+}
+
+/// A text; nothing at all is the empty one, as in Prometheus.
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text(Option<String>);
+
+/// The texts of labels or annotations.
+pub(super) fn texts(raw: Option<BTreeMap<String, Text>>) -> BTreeMap<String, String> {
+    let raw = raw.unwrap_or_default().into_iter();
+    raw.map(|(name, Text(text))| (name, text.unwrap_or_default()))
+        .collect()
 }
 
 /// A duration in milliseconds, written as Prometheus does.

@@ -38,8 +38,8 @@ pub(super) fn rule(
     };
     let expr = expression(&raw.expr.value).map_err(refuse(raw.expr.defined))?;
     let fields = Fields {
-        own: raw.labels.unwrap_or_default(),
-        annotations: raw.annotations.unwrap_or_default(),
+        own: raw::texts(raw.labels),
+        annotations: raw::texts(raw.annotations),
         hold_ms: raw.hold.map_or(0, |span| span.0),
         keep_firing_ms: raw.keep_firing_for.map_or(0, |span| span.0),
     };

@@ -81,7 +81,7 @@ fn ten_thousand_rules_are_read_and_evaluated_but_no_more_than_two_thousand_are_p
     assert!(rules.clone().at_most(10_000).is_ok());
     let error = rules.clone().at_most(2_000).unwrap_err().to_string();
     assert!(
-        error.starts_with("10000 rules in 1 files are more than the 2000"),
+        error.starts_with("f.rules.yaml: group \"g\": rule \"A2000\": 10000 rules are more"),
         "{error}"
     );
     let mut window = crate::Window::new(rules.needed_window());

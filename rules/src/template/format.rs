@@ -47,7 +47,30 @@ struct Spec {
 /// Nothing wider or more precise is of use; Go refuses beyond a million.
 const WIDEST: usize = 1000;
 
-pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
+/// The verbs whose every form is written as Go writes it, or refused.
+const VERBS: &str = "vdsqtfFeEgG%";
+
+/// That a format has no more than is written as Go writes it.
+pub(super) fn check(format: &str) -> Result<(), String> {
+    let mut rest = format;
+    while let Some((_, after)) = rest.split_once('%') {
+        let (spec, after) = spec(after);
+        let verb = after.chars().next();
+        if spec.sharp || verb.is_some_and(|verb| !VERBS.contains(verb)) {
+            let sharp = if spec.sharp { "#" } else { "" };
+            let verb = verb.map(String::from).unwrap_or_default();
+            return Err(format!(
+                "`printf` with `%{sharp}{verb}` is not supported; {VERBS:?} are, without `#`"
+            ));
+        }
+        rest = &after[verb.map_or(0, char::len_utf8)..];
+    }
+    Ok(())
+}
+
+/// # Errors
+/// If a verb and what it is to show do not go together.
+pub(super) fn printf(format: &str, arguments: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     let mut arguments = arguments.iter();
     let mut rest = format;
@@ -56,7 +79,7 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
         let (spec, after) = spec(after);
         let Some(verb) = after.chars().next() else {
             out.push_str("%!(NOVERB)");
-            return finish(out, arguments.as_slice());
+            return Ok(finish(out, arguments.as_slice()));
         };
         rest = &after[verb.len_utf8()..];
         if verb == '%' {
@@ -68,12 +91,12 @@ pub(super) fn printf(format: &str, arguments: &[Value]) -> String {
             Some(argument) => {
                 // `%+v` asks for names of fields, and not for a sign.
                 let plus = spec.plus && verb != 'v';
-                out.push_str(&Spec { plus, ..spec }.apply(verb, argument));
+                out.push_str(&Spec { plus, ..spec }.apply(verb, argument)?);
             }
         }
     }
     out.push_str(rest);
-    finish(out, arguments.as_slice())
+    Ok(finish(out, arguments.as_slice()))
 }
 
 /// Arguments that no verb took are told of.
@@ -126,18 +149,24 @@ fn digits(text: &str) -> (Option<usize>, &str) {
 }
 
 impl Spec {
-    fn apply(&self, verb: char, argument: &Value) -> String {
+    fn apply(&self, verb: char, argument: &Value) -> Result<String, String> {
         let shown = match (verb, argument) {
+            // Go shows the rune of a number, and applies any other verb to each part of a map.
+            ('q', Value::Int(_))
+            | ('q' | 'd' | 't' | 'e'..='g' | 'E'..='G', Value::Labels(_) | Value::Args(_))
+            | ('s', Value::Args(_)) => {
+                let kind = argument.go_type();
+                return Err(format!("`printf` cannot show {kind} by `%{verb}` here"));
+            }
             (_, Value::Nothing) if verb == 'v' => Some(self.padded("<nil>".to_owned())),
-            (_, Value::Nothing) => return format!("%!{verb}(<nil>)"),
+            (_, Value::Nothing) => return Ok(format!("%!{verb}(<nil>)")),
             ('v', Value::Number(number)) => Some(self.float('g', *number)),
             ('e' | 'f' | 'F' | 'g', Value::Number(number)) => Some(self.float(verb, *number)),
             ('E' | 'G', Value::Number(number)) => {
                 let lower = verb.to_ascii_lowercase();
                 Some(self.float(lower, *number).replace('e', "E"))
             }
-            ('v' | 'd', Value::Int(number)) => Some(self.int(*number, 10)),
-            ('x', Value::Int(number)) => Some(self.int(*number, 16)),
+            ('v' | 'd', Value::Int(number)) => Some(self.int(*number)),
             ('s' | 'v', Value::Text(text)) => Some(self.padded(self.cut(text))),
             ('q', Value::Text(text)) => Some(self.padded(self.quoted(text))),
             ('t' | 'v', Value::Bool(flag)) => Some(self.padded(flag.to_string())),
@@ -147,13 +176,13 @@ impl Spec {
             _ => None,
         };
         // A wrong verb is told of with the value as `%v` would show it.
-        shown.unwrap_or_else(|| {
-            format!(
-                "%!{verb}({}={})",
-                argument.go_type(),
-                self.apply('v', argument)
-            )
-        })
+        match shown {
+            Some(shown) => Ok(shown),
+            None => {
+                let (kind, value) = (argument.go_type(), self.apply('v', argument)?);
+                Ok(format!("%!{verb}({kind}={value})"))
+            }
+        }
     }
 
     fn cut(&self, text: &str) -> String {
@@ -202,13 +231,8 @@ impl Spec {
         self.signed(value.is_sign_negative(), shown)
     }
 
-    fn int(&self, value: i64, base: u32) -> String {
-        let magnitude = value.unsigned_abs();
-        let shown = if base == 16 {
-            format!("{magnitude:x}")
-        } else {
-            magnitude.to_string()
-        };
+    fn int(&self, value: i64) -> String {
+        let shown = value.unsigned_abs().to_string();
         let zeros = self.precision.unwrap_or(0).saturating_sub(shown.len());
         self.signed(value < 0, "0".repeat(zeros) + &shown)
     }

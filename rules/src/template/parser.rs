@@ -328,8 +328,12 @@ fn call(function: Function, arguments: Vec<Expr>) -> Result<Expr, String> {
         Some(Expr::Literal(Value::Text(text))) => Some(text),
         _ => None,
     };
-    if function == Function::Printf && literal.is_none() {
-        return Err("the first argument of `printf` must be a text in quotes".to_owned());
+    match (function, literal) {
+        (Function::Printf, Some(format)) => super::format::check(format)?,
+        (Function::Printf, None) => {
+            return Err("the first argument of `printf` must be a text in quotes".to_owned());
+        }
+        _ => {}
     }
     if let (Function::Match | Function::ReReplaceAll, Some(pattern)) = (function, literal) {
         crate::pattern::anywhere(pattern)?;

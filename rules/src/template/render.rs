@@ -221,7 +221,7 @@ impl Renderer {
             },
             F::Print => Value::Text(format::print(arguments)),
             F::Println => Value::Text(format::println(arguments)),
-            F::Printf => Value::Text(format::printf(text_at(0)?, &arguments[1..])),
+            F::Printf => Value::Text(format::printf(text_at(0)?, &arguments[1..])?),
             F::Args => Value::Args(arguments.to_vec()),
             F::Humanize | F::Humanize1024 | F::HumanizeDuration | F::HumanizePercentage => {
                 let shown = number::humanized(function, first()?.number()?);

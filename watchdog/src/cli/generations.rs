@@ -10,7 +10,7 @@ use snowguard_host::{
 
 use super::{
     Host, failure::Failure, page::Page, store::kept::Kept, system::SystemView, table::Table, text,
-    warn,
+    warn, warn_of_unsized,
 };
 
 #[derive(Debug, Serialize)]
@@ -19,6 +19,8 @@ struct Report {
     system: SystemView,
     complete: bool,
     unreadable: Vec<String>,
+    /// Paths of no known size, which count as nothing in every sum; `null` if that is not known.
+    unsized_paths: Option<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,8 +68,10 @@ pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Fa
     let mut profiles = Profiles::read(&host.layout)?;
     let system = System::read(&host.layout, &profiles)?;
     let mut unreadable = std::mem::take(&mut profiles.unreadable);
+    let mut unsized_paths = None;
     let held = match Kept::read(&host.layout) {
         Ok(mut kept) => {
+            unsized_paths = Some(kept.graph.unsized_paths());
             let held = Held::of(&kept, &profiles, &system.stay());
             unreadable.append(&mut kept.roots.unreadable);
             Some(held)
@@ -83,20 +87,26 @@ pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Fa
     let views: Vec<_> = (profiles.profiles.iter().enumerate())
         .map(|(index, profile)| view(profile, &system, held.as_ref().map(|held| (held, index))))
         .collect();
-    warn(
-        &unreadable,
-        "the list is not complete, and a generation may hold less than is said",
-    );
+    let consequence = match &held {
+        Some(_) => "the list is not complete, and a generation may hold less than is said",
+        None => "the list is not complete, and what each generation holds is not known",
+    };
+    warn(&unreadable, consequence);
+    warn_of_unsized(unsized_paths.unwrap_or(0));
     let report = Report {
         profiles: views,
         system,
         complete: unreadable.is_empty(),
         unreadable: unreadable.iter().map(ToString::to_string).collect(),
+        unsized_paths,
     };
     if json {
-        return page.json(&report);
+        page.json(&report)?;
+    } else {
+        for_people(&report, page)?;
     }
-    for_people(&report, page)
+    // What each generation holds was asked for, and is not known.
+    held.map(drop).ok_or(Failure::Incomplete)
 }
 
 impl Held {

@@ -129,6 +129,17 @@ fn say(message: &str) {
 }
 
 /// Says what could not be read, and what that means for the answer.
+/// Says that sums of NAR sizes leave out what has none.
+fn warn_of_unsized(paths: usize) {
+    if paths > 0 {
+        let paths = text::number(paths, "path has", "paths have");
+        say(&format!(
+            "snowguard: warning: {paths} no known size and counts as nothing in every sum: each \
+             is a lower bound"
+        ));
+    }
+}
+
 fn warn(unreadable: &[FactError], consequence: &str) {
     const SHOWN: usize = 10;
     for error in unreadable.iter().take(SHOWN) {

@@ -34,10 +34,8 @@ impl References {
 
     /// Adds a reference. Those of one referrer must come together.
     pub(super) fn push(&mut self, referrer: i64, reference: i64) -> Result<(), String> {
-        let (Ok(referrer), Ok(reference)) = (u32::try_from(referrer), u32::try_from(reference))
-        else {
-            return Err(no_path());
-        };
+        let known = |rowid: i64| u32::try_from(rowid).map_err(|_| no_path(rowid));
+        let (referrer, reference) = (known(referrer)?, known(reference)?);
         if self.targets.len() >= self.most {
             return Err(too_many(self.most));
         }
@@ -53,12 +51,15 @@ impl References {
     /// The edges between the paths of these row ids.
     pub(super) fn finish(mut self, positions: &Positions<'_>, count: usize) -> Result<Csr, String> {
         for target in &mut self.targets {
-            *target = positions.find(target.0).ok_or_else(no_path)?;
+            *target = positions.find(target.0).ok_or_else(|| no_path(target.0))?;
         }
         let mut starts = Vec::with_capacity(count + 1);
         let mut start = 0;
         for (referrer, end) in self.referrers {
-            let from = positions.find(referrer).ok_or_else(no_path)?.index();
+            let from = positions
+                .find(referrer)
+                .ok_or_else(|| no_path(referrer))?
+                .index();
             if from < starts.len() {
                 return Err("references are not in the order of their referrers".to_owned());
             }
@@ -81,11 +82,11 @@ impl References {
         count: usize,
     ) -> Result<(), String> {
         for target in &mut self.targets {
-            *target = position(target.0).ok_or_else(no_path)?;
+            *target = position(target.0).ok_or_else(|| no_path(target.0))?;
         }
         let mut start = 0;
         for (referrer, end) in self.referrers {
-            let from = position(referrer).ok_or_else(no_path)?.index();
+            let from = position(referrer).ok_or_else(|| no_path(referrer))?.index();
             if from < csr.rows() {
                 return Err("a reference of a path that was there before".to_owned());
             }
@@ -120,8 +121,8 @@ pub(super) fn outputs(
     }))
 }
 
-fn no_path() -> String {
-    "a reference belongs to no valid path".to_owned()
+fn no_path(rowid: impl std::fmt::Display) -> String {
+    format!("a reference belongs to no valid path: there is no row {rowid} in ValidPaths")
 }
 
 fn too_many(most: usize) -> String {

@@ -1,5 +1,5 @@
 //! Roots of work in flight: `temproots/PID`, held locked by the process that wrote it
-//! (`findTempRoots`). A file that nobody holds is left over; Nix removes it, this passes over it.
+//! (`findTempRoots`): exclusively, or, up to Nix 2.4, shared once it was written (`addTempRoot`). A file that nobody holds is left over; Nix removes it, this passes over it.
 
 use std::{fs, io};
 
@@ -26,7 +26,7 @@ pub(super) fn read(layout: &Layout, graph: &Graph, locks: &Locks, roots: &mut Ro
         let path = entry
             .map_err(|source| FactError::io(ATTEMPT, &directory, &source, CURE))?
             .path();
-        match locks.is_held(&path) {
+        match locks.is_locked(&path) {
             Ok(true) => {}
             Ok(false) => continue,
             Err(error) => {

@@ -3,9 +3,11 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{MetadataExt, symlink},
     path::{Path, PathBuf},
 };
+
+use nix::sys::stat::{major, minor};
 
 use super::*;
 use crate::{
@@ -165,6 +167,21 @@ fn temporary_roots_that_no_process_holds_are_left_over_and_left_in_place() {
     fs::write(&file, format!("{}\0", host.path)).unwrap();
     assert_eq!(host.found(), []);
     assert!(file.exists());
+}
+
+/// As Nix up to 2.4 holds its own, once it has written it.
+#[test]
+fn temporary_roots_that_a_process_holds_with_a_shared_lock_are_roots() {
+    let host = Host::new();
+    let file = host.store.path("nix/var/nix/temproots/4194000");
+    fs::create_dir(file.parent().unwrap()).unwrap();
+    fs::write(&file, format!("{}\0", host.path)).unwrap();
+    let meta = fs::metadata(&file).unwrap();
+    let (major, minor) = (major(meta.dev()), minor(meta.dev()));
+    let inode = meta.ino();
+    let line = format!("1: FLOCK  ADVISORY  READ 77 {major:02x}:{minor:02x}:{inode} 0 EOF\n");
+    fs::write(host.store.path("proc/locks"), line).unwrap();
+    assert_eq!(host.found(), [(file, RootKind::Temporary)]);
 }
 
 #[test]

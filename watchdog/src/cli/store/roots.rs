@@ -7,7 +7,7 @@ use serde::Serialize;
 use snowguard_host::store::{Holder, Retained, Root, RootKind, Share, StaleLink, StaleReason};
 
 use super::{kept::Kept, messages};
-use crate::cli::{Host, failure::Failure, page::Page, table::Table, text, warn};
+use crate::cli::{Host, failure::Failure, page::Page, table::Table, text, warn, warn_of_unsized};
 
 /// Said after the names of roots that could not be read.
 const UPPER_BOUND: &str = "not every root could be read: what one of those here keeps alone may be \
@@ -21,6 +21,8 @@ struct Report {
     /// False if a root could not be read, so that each share is an upper bound.
     complete: bool,
     unreadable: Vec<String>,
+    /// Paths of no known size, which count as nothing in every sum.
+    unsized_paths: usize,
 }
 
 /// All roots of one kind.
@@ -59,6 +61,7 @@ struct StaleView {
 pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Failure> {
     let kept = Kept::read(&host.layout)?;
     warn(&kept.roots.unreadable, UPPER_BOUND);
+    warn_of_unsized(kept.graph.unsized_paths());
     let report = report(host, &kept);
     if json {
         return page.json(&report);
@@ -128,6 +131,7 @@ fn report(host: &Host, kept: &Kept) -> Report {
         stale: roots.stale.iter().map(stale).collect(),
         complete: roots.unreadable.is_empty(),
         unreadable: messages(&roots.unreadable),
+        unsized_paths: graph.unsized_paths(),
     }
 }
 
