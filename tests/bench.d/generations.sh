@@ -1,6 +1,7 @@
 # `snowguard generations` beside `nix-sweep generations`, which also says what each of 60
 # generations holds. nix-sweep knows only the real /nix: the store is bound over it, in this mount
-# namespace alone. It takes minutes on large stores: those of up to 100,000 paths are measured.
+# namespace alone. It takes many minutes on large stores: those of more than BENCH_SWEEP_UP_TO paths
+# (300,000) are left out.
 . tests/bench.d/measure
 sweep=$LAB/nix-sweep/bin/nix-sweep
 if [ ! -x "$sweep" ] && ! cargo install nix-sweep --version 0.8.0 --locked --root "$LAB/nix-sweep" >"$out/install" 2>&1; then
@@ -10,7 +11,7 @@ if [ ! -x "$sweep" ] && ! cargo install nix-sweep --version 0.8.0 --locked --roo
 fi
 mkdir -p /nix
 for paths in $BENCH_PATHS; do
-  [ "$paths" -le 100000 ] || continue
+  [ "$paths" -le "${BENCH_SWEEP_UP_TO:-300000}" ] || continue
   root=$BENCH_DIR/$paths/root
   mount --bind "$root/nix" /nix
   printf '%s paths\n\n' "$paths"
