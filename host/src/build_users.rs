@@ -73,6 +73,17 @@ impl BuildUsers {
     }
 }
 
+/// The user ids of each place of the pool, and the file whose lock says that it is taken.
+pub(crate) fn slots(
+    layout: &Layout,
+    conf: &NixConf,
+) -> Result<Vec<(std::ops::Range<u32>, PathBuf)>> {
+    let slots = pool::read(layout, conf)?;
+    Ok((slots.into_iter())
+        .map(|slot| (slot.uids, slot.lock))
+        .collect())
+}
+
 /// One place of the pool.
 #[derive(Debug, PartialEq, Eq)]
 struct Slot {

@@ -13,6 +13,7 @@ mod flake_lock;
 mod gc_lock;
 mod generations;
 mod layout;
+mod left_overs;
 mod locks;
 mod nix_conf;
 pub mod provenance;
@@ -30,5 +31,6 @@ pub use generations::{
     BootDefault, Generation, GenerationId, Outlook, Profile, Profiles, System, SystemLink,
 };
 pub use layout::{Layout, STORE_DIR};
+pub use left_overs::{Ages, LeftOver, LeftOverKind, LeftOvers};
 pub use locks::Locks;
 pub use nix_conf::{NixConf, UidRange};

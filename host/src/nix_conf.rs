@@ -53,6 +53,8 @@ pub struct NixConf {
     pub always_allow_substitutes: bool,
     /// `keep-build-log`: a build in progress has its log open.
     pub keep_build_log: bool,
+    /// `build-dir`: where builds work, if it is set.
+    pub build_dir: Option<PathBuf>,
     /// `use-sqlite-wal`.
     pub use_sqlite_wal: bool,
     /// `narinfo-cache-negative-ttl`: how long "this substituter has it not" is remembered.
@@ -77,6 +79,7 @@ impl Default for NixConf {
             substitute: true,
             always_allow_substitutes: false,
             keep_build_log: true,
+            build_dir: None,
             use_sqlite_wal: true,
             narinfo_cache_negative_ttl: Duration::from_secs(3600),
             netrc_file: PathBuf::from("/etc/nix/netrc"),
@@ -133,6 +136,9 @@ fn apply(lines: &[Line]) -> Result<NixConf> {
             "substitute" | "build-use-substitutes" => conf.substitute = boolean(line)?,
             "always-allow-substitutes" => conf.always_allow_substitutes = boolean(line)?,
             "keep-build-log" | "build-keep-log" => conf.keep_build_log = boolean(line)?,
+            "build-dir" => {
+                conf.build_dir = Some(PathBuf::from(&line.value)).filter(|path| path.is_absolute());
+            }
             "use-sqlite-wal" => conf.use_sqlite_wal = boolean(line)?,
             "netrc-file" => conf.netrc_file = PathBuf::from(&line.value),
             "ssl-cert-file" => {

@@ -5,7 +5,7 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs, io,
     os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
@@ -62,6 +62,18 @@ impl Mounts {
         let mut here = self.0.iter().rev();
         here.find(|mount| mount.point == point)
             .map(|mount| mount.kind.as_str())
+    }
+
+    /// Whether two files are on one file system, subvolumes of it being the same. False if either
+    /// is not there.
+    pub(crate) fn are_on_one(&self, a: &Path, b: &Path) -> Result<bool> {
+        let device = |file: &Path| match fs::symlink_metadata(file) {
+            // It may be a mount point itself: what is looked for is the mount of what lies in it.
+            Ok(meta) => self.device_of(Device::of(&meta), &file.join("-")).map(Some),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(FactError::io(ATTEMPT, file, &e, "run as root")),
+        };
+        Ok(matches!((device(a)?, device(b)?), (Some(a), Some(b)) if a == b))
     }
 
     /// The device of the file system that `file` is on, `own` being what `stat` says of it.

@@ -18,7 +18,8 @@ use crate::{FactError, Layout, Result};
 
 mod blocks;
 
-pub(super) use blocks::{BLOCK, Blocks};
+pub(super) use blocks::BLOCK;
+pub(crate) use blocks::Blocks;
 
 pub(super) const ATTEMPT: &str = "measure a store path";
 

@@ -30,6 +30,7 @@ pub use analysis::Analysis;
 pub use bitset::PathSet;
 pub use chain::{Chain, Edge, Step, Why};
 pub use closures::closures;
+pub(crate) use disk::Blocks;
 pub use disk::{Footprint, Reclaim, SharedFile, optimised_inodes};
 pub use filesystem::FileSystem;
 pub use graph::{Given, Graph, PathId, RowId};

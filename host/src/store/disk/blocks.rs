@@ -15,13 +15,13 @@ const INLINE: u64 = 2048;
 
 /// The way in which the store's file system counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Blocks {
+pub(crate) struct Blocks {
     inlines: bool,
 }
 
 impl Blocks {
     /// That of the file system which the store lies on.
-    pub(in crate::store) fn of(layout: &Layout) -> Result<Self> {
+    pub(crate) fn of(layout: &Layout) -> Result<Self> {
         let store = layout.store();
         let found = statfs(&store).map_err(|errno| {
             FactError::io("ask for the store's file system", &store, &errno.into(), "")
@@ -35,7 +35,7 @@ impl Blocks {
     ///
     /// `st_blocks` of a small file on btrfs says 4 KiB, but nothing is available for having
     /// deleted it: its content was in the metadata, whose room `f_bavail` does not count.
-    pub(in crate::store) fn bytes(self, meta: &Metadata) -> u64 {
+    pub(crate) fn bytes(self, meta: &Metadata) -> u64 {
         let is_inline = !meta.is_dir() && (meta.is_symlink() || meta.len() <= INLINE);
         if self.inlines && is_inline {
             0
