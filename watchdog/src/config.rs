@@ -76,6 +76,9 @@ pub enum ConfigError {
 /// else; what is left after that is what its database can use.
 const MIN_BALLAST: u64 = 16 << 20;
 
+/// A build makes its directory before its builder runs in it.
+const MIN_AGE: Duration = Duration::from_secs(3600);
+
 /// A story is told on up to some dozen lines; a file should hold a few of them.
 const MIN_JOURNAL: u64 = 64 << 10;
 
@@ -113,6 +116,29 @@ struct RulesFragment {
     window_memory: Option<ByteSize>,
 }
 
+/// From which age on something may go, or `"never"`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(untagged, expecting = "an age such as \"30d\", or \"never\"")]
+enum Age {
+    Never(Never),
+    Least(TimeSpan),
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Never {
+    Never,
+}
+
+impl Age {
+    fn least(self) -> Option<Duration> {
+        match self {
+            Self::Never(Never::Never) => None,
+            Self::Least(span) => Some(span.0),
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GcFragment {
@@ -124,6 +150,9 @@ struct GcFragment {
     keep_generations: Option<usize>,
     keep_younger_than: Option<TimeSpan>,
     keep_recent: Option<TimeSpan>,
+    build_dirs_older_than: Option<Age>,
+    logs_older_than: Option<Age>,
+    stale_roots_older_than: Option<Age>,
     profiles: BTreeMap<String, ProfileFragment>,
     minimum_gain: Option<Amount>,
     cooldown: Option<TimeSpan>,
@@ -302,6 +331,18 @@ impl Settings {
                 "`gc.profiles.{pattern:?}.keep_generations` must be at least 1"
             ));
         }
+        for (key, age) in [
+            ("build_dirs", self.gc.build_dirs_older_than),
+            ("logs", self.gc.logs_older_than),
+            ("stale_roots", self.gc.stale_roots_older_than),
+        ] {
+            if age.is_some_and(|age| age < MIN_AGE) {
+                return Err(format!(
+                    "`gc.{key}_older_than` must be at least 1h, or \"never\": what is younger may \
+                     be about to be used"
+                ));
+            }
+        }
         if self.gc.wait > self.gc.deadline {
             return Err(
                 "`gc.wait` must not be longer than `gc.deadline`, within which it lies".to_owned(),
@@ -357,6 +398,7 @@ impl GcFragment {
         };
         let span =
             |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        let age = |given: Option<Age>, default: Option<Duration>| given.map_or(default, Age::least);
         let deadline = span(self.deadline, default.deadline);
         Ok(gc::policy::Policy {
             mode: self.mode.unwrap_or_default(),
@@ -382,6 +424,12 @@ impl GcFragment {
                     keep_younger_than: rule.keep_younger_than.map(|span| span.0),
                 })
                 .collect(),
+            build_dirs_older_than: age(self.build_dirs_older_than, default.build_dirs_older_than),
+            logs_older_than: age(self.logs_older_than, default.logs_older_than),
+            stale_roots_older_than: age(
+                self.stale_roots_older_than,
+                default.stale_roots_older_than,
+            ),
             minimum_gain_percent: percent(
                 "minimum_gain",
                 self.minimum_gain,

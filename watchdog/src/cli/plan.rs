@@ -5,14 +5,14 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::SystemTime,
 };
 
 use serde::Serialize;
 use serde_json::json;
 use snowguard_host::{
-    FactError, Layout, STORE_DIR,
+    Ages, FactError, Layout, LeftOverKind, LeftOvers, STORE_DIR,
     store::{FileSystem, Footprint},
 };
 use snowguard_watchdog::{
@@ -50,6 +50,14 @@ impl Scales for Remembering<'_> {
     fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
         self.layout.arrived(name)
     }
+
+    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
+        self.layout.left_overs(ages, now)
+    }
+
+    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
+        self.layout.made(link)
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,7 +68,9 @@ struct Report {
     promised: Space,
     reaches_target: bool,
     dead: DeadView,
+    left_overs: LeftOversView,
     generations: Vec<VictimView>,
+    roots: Vec<RootView>,
     kept: String,
 }
 
@@ -77,6 +87,28 @@ struct DeadView {
     paths: Vec<String>,
     /// Dead, but they stay, because they could not be measured.
     unmeasured: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LeftOversView {
+    frees: Space,
+    /// In the order of removal.
+    build_directories: Vec<Entry>,
+    logs: Vec<Entry>,
+    /// Why there may be more.
+    unreadable: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RootView {
+    /// The link below `gcroots/auto`, which goes.
+    root: String,
+    /// The link that it names, which stays.
+    link: String,
+    made: String,
+    store_path: String,
+    /// After all that is given up before it.
+    frees: Space,
 }
 
 #[derive(Debug, Serialize)]
@@ -131,6 +163,9 @@ pub(super) fn run(
     for error in &plan.dead.unmeasured {
         say(&format!("snowguard: warning: {error}; it stays"));
     }
+    for error in &plan.left_overs.unreadable {
+        say(&format!("snowguard: warning: {error}; it stays"));
+    }
     for error in &plan.dead.unordered {
         say(&format!(
             "snowguard: warning: {error}; the order is worse for it"
@@ -173,6 +208,20 @@ fn report(
         bytes: *bytes,
         path: path(name),
     });
+    let of_kind = |kind: LeftOverKind| {
+        let chosen = plan.left_overs.chosen.iter();
+        let entries = chosen.filter(|left| left.kind == kind).map(|left| Entry {
+            bytes: left.bytes,
+            path: text::lossless(&left.path),
+        });
+        entries.collect()
+    };
+    let left_overs = LeftOversView {
+        frees: plan.left_overs.frees,
+        build_directories: of_kind(LeftOverKind::BuildDirectory),
+        logs: of_kind(LeftOverKind::Log),
+        unreadable: plan.left_overs.unreadable.clone(),
+    };
     Report {
         mode: text::mode(settings.gc.mode),
         file_system,
@@ -188,6 +237,16 @@ fn report(
             paths: plan.dead.groups.iter().flatten().map(path).collect(),
             unmeasured: plan.dead.unmeasured,
         },
+        left_overs,
+        roots: (plan.roots.iter())
+            .map(|root| RootView {
+                root: text::lossless(&root.auto),
+                link: text::lossless(&root.link),
+                made: text::time(root.made),
+                store_path: format!("{STORE_DIR}/{}", root.keeps),
+                frees: root.frees,
+            })
+            .collect(),
         generations: (plan.victims.into_iter())
             .map(|victim| VictimView {
                 profile: text::lossless(&victim.profile),
@@ -251,12 +310,61 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
     }
 
     page.line("")?;
-    let given_up = &report.generations;
+    left_overs_for_people(&report.left_overs, page)?;
+    page.line("")?;
+    generations_for_people(&report.generations, page)?;
+    roots_for_people(&report.roots, page)
+}
+
+fn left_overs_for_people(left: &LeftOversView, page: &mut Page<'_>) -> Result<(), Failure> {
+    let (directories, logs) = (&left.build_directories, left.logs.len());
+    if directories.is_empty() && logs == 0 {
+        return page.heading("2. Remove nothing that builds left");
+    }
+    let mut what = Vec::new();
+    if !directories.is_empty() {
+        let (one, many) = ("left-over build directory", "left-over build directories");
+        what.push(text::number(directories.len(), one, many));
+    }
+    if logs > 0 {
+        what.push(text::number(logs, "old build log", "old build logs"));
+    }
+    page.heading(&format!(
+        "2. Remove {}, if that does not suffice: frees {}",
+        what.join(" and "),
+        space(left.frees)
+    ))?;
+    let mut table = Table::new(&["ON DISK", "DIRECTORY"], &[0]);
+    for entry in directories.iter().take(LARGEST) {
+        table.row([text::size(entry.bytes), entry.path.clone()]);
+    }
+    if !directories.is_empty() {
+        page.table(&table, 2)?;
+    }
+    Ok(())
+}
+
+/// Said only where it was asked for.
+fn roots_for_people(roots: &[RootView], page: &mut Page<'_>) -> Result<(), Failure> {
+    if roots.is_empty() {
+        return Ok(());
+    }
+    page.line("")?;
+    let count = text::number(roots.len(), "stale automatic root", "stale automatic roots");
+    page.heading(&format!("4. Give up {count}, if that does not suffice"))?;
+    let mut table = Table::new(&["LINK", "MADE", "FREES"], &[]);
+    for root in roots {
+        table.row([root.link.clone(), root.made.clone(), space(root.frees)]);
+    }
+    page.table(&table, 2)
+}
+
+fn generations_for_people(given_up: &[VictimView], page: &mut Page<'_>) -> Result<(), Failure> {
     if given_up.is_empty() {
-        return page.heading("2. Give up no generation");
+        return page.heading("3. Give up no generation");
     }
     let count = text::number(given_up.len(), "generation", "generations");
-    page.heading(&format!("2. Give up {count}, if that does not suffice"))?;
+    page.heading(&format!("3. Give up {count}, if that does not suffice"))?;
     let mut table = Table::new(&["PROFILE", "GENERATION", "CREATED", "FREES"], &[1]);
     for victim in given_up {
         table.row([

@@ -83,3 +83,23 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         assert!(Settings::parse(text).is_err(), "{text}");
     }
 }
+
+#[test]
+fn what_may_be_removed_has_an_age_or_never_goes() {
+    let gc = |text: &str| Settings::parse(&format!("[gc]\n{text}\n")).map(|settings| settings.gc);
+    let day = Duration::from_secs(86_400);
+    let default = gc("").unwrap();
+    assert_eq!(default.build_dirs_older_than, Some(day));
+    assert_eq!(default.logs_older_than, Some(30 * day));
+    assert_eq!(default.stale_roots_older_than, None);
+    let set = gc("build_dirs_older_than = \"never\"\nstale_roots_older_than = \"90d\"").unwrap();
+    assert_eq!(set.build_dirs_older_than, None);
+    assert_eq!(set.stale_roots_older_than, Some(90 * day));
+    for text in [
+        "logs_older_than = \"5m\"",
+        "logs_older_than = \"sometimes\"",
+    ] {
+        let message = gc(text).unwrap_err();
+        assert!(message.contains("\"never\""), "{message}");
+    }
+}

@@ -5,12 +5,12 @@ use std::{
     ffi::OsStr,
     fs, io,
     os::unix::fs::MetadataExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use snowguard_host::{
-    BootDefault, FactError, Layout, Locks, NixConf, Profiles, System,
+    Ages, BootDefault, FactError, Layout, LeftOvers, Locks, NixConf, Profiles, System,
     provenance::{self, Regrets},
     store::{Analysis, FileSystem, Footprint, optimised_inodes},
 };
@@ -58,6 +58,16 @@ pub trait Scales {
     /// # Errors
     /// If that cannot be read.
     fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError>;
+
+    /// What builds left beside the store. Read only when it is needed: on a host with many logs
+    /// it takes longer than the whole plan.
+    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers;
+
+    /// When a link was made. `None` if it is gone.
+    ///
+    /// # Errors
+    /// If that cannot be read.
+    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError>;
 }
 
 impl Scales for Layout {
@@ -82,9 +92,30 @@ impl Scales for Layout {
             }
         }
     }
+
+    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
+        LeftOvers::read(self, ages, now)
+    }
+
+    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
+        match fs::symlink_metadata(link).and_then(|meta| meta.modified()) {
+            Ok(made) => Ok(Some(made)),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => {
+                let attempt = "ask when a root was made";
+                Err(FactError::io(attempt, link, &source, "run as root"))
+            }
+        }
+    }
 }
 
 impl Facts {
+    /// Whether a store path is a system that is never given up.
+    pub fn is_protected(&self, store_path: &Path) -> bool {
+        let mut protected = self.protected.iter();
+        protected.any(|kept| kept.store_path == store_path)
+    }
+
     /// Reads the host, at `now` by its clock. `good` are store paths of systems that are known
     /// good.
     ///

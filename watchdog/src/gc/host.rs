@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use snowguard_host::{Collector, FactError, Layout, store::FileSystem};
+use snowguard_host::{Collector, FactError, Layout, LeftOver, LeftOverKind, store::FileSystem};
 
 use super::{
     facts::{Facts, Scales},
-    ladder::Victim,
+    ladder::{StaleRoot, Victim},
     run::{Host, Progress},
 };
 use crate::{
@@ -20,7 +20,10 @@ use crate::{
         ballast::Ballast,
         boot_menu::BootMenu,
         delete_paths::{DeletePaths, Deleted},
+        remove_build_directory::RemoveBuildDirectory,
+        remove_build_log::RemoveBuildLog,
         remove_generation::RemoveGeneration,
+        remove_root::RemoveRoot,
     },
     clock,
 };
@@ -80,6 +83,18 @@ impl Host for RealHost {
         if let Ok(store) = File::open(self.layout.store()) {
             let _ = nix::unistd::syncfs(&store);
         }
+    }
+
+    fn remove_left_over(&mut self, left: &LeftOver) -> Result<(), FactError> {
+        let layout = self.layout.clone();
+        match left.kind {
+            LeftOverKind::BuildDirectory => RemoveBuildDirectory { layout }.run(left),
+            LeftOverKind::Log => RemoveBuildLog { layout }.run(left),
+        }
+    }
+
+    fn remove_root(&mut self, root: &StaleRoot) -> Result<(), FactError> {
+        RemoveRoot.run(root)
     }
 
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {

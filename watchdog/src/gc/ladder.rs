@@ -2,19 +2,27 @@
 
 mod dead;
 mod generations;
+mod giving_up;
+mod left_overs;
+mod stale_roots;
 
-use std::path::PathBuf;
+use std::{ffi::OsStr, path::PathBuf};
 
 use snowguard_host::{
     GenerationId,
-    store::{Analysis, PathId, PathSet, Reclaim, extend},
+    store::{Analysis, PathId, PathSet, Reclaim, Root, extend},
 };
 
+use self::giving_up::Offer;
 pub use self::{
     dead::{DeadPaths, Group, Tier, dead_paths},
-    generations::generations,
+    left_overs::{LeftBehind, frees, left_overs},
+    stale_roots::StaleRoot,
 };
-use super::{facts::Facts, policy::Space};
+use super::{
+    facts::{Facts, Scales},
+    policy::{Policy, Space},
+};
 
 /// A generation to give up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,9 +39,57 @@ pub struct Victim {
     pub frees: Space,
 }
 
+enum Either {
+    Generation(Victim),
+    Root(StaleRoot),
+}
+
+impl Offer for Either {
+    fn keeps(&self, facts: &Facts) -> Option<PathId> {
+        let name = match self {
+            Self::Generation(victim) => victim.id.target.file_name().and_then(OsStr::to_str),
+            Self::Root(root) => Some(root.keeps.as_str()),
+        };
+        name.and_then(|name| facts.analysis.graph.find(name))
+    }
+
+    fn is(&self, root: &Root) -> bool {
+        match self {
+            Self::Generation(victim) => victim.link == root.link,
+            Self::Root(stale) => root.via.as_ref() == Some(&stale.auto),
+        }
+    }
+}
+
+/// Chooses what keeps paths alive and may go: generations beyond policy, oldest first, and then
+/// automatic roots, if the policy names an age, oldest first; only as many as it takes.
+pub fn keepers(
+    facts: &Facts,
+    policy: &Policy,
+    need: Space,
+    scales: &dyn Scales,
+    tally: &mut Tally<'_>,
+) -> (Vec<Victim>, Vec<StaleRoot>) {
+    let generations = generations::removable(facts, policy).into_iter();
+    let roots = stale_roots::removable(facts, policy, scales).into_iter();
+    let offers = (generations.map(Either::Generation))
+        .chain(roots.map(Either::Root))
+        .collect();
+    let (mut victims, mut stale) = (Vec::new(), Vec::new());
+    for (offer, frees) in giving_up::choose(facts, policy, need, scales, tally, offers) {
+        match offer {
+            Either::Generation(victim) => victims.push(Victim { frees, ..victim }),
+            Either::Root(root) => stale.push(StaleRoot { frees, ..root }),
+        }
+    }
+    (victims, stale)
+}
+
 /// Adds up what is freed, rung after rung: a file shared by two rungs is freed by the second.
 pub struct Tally<'a> {
     reclaim: Reclaim<'a>,
+    /// What is not in the store.
+    beside: Space,
     before: Space,
     /// Paths that could not be measured and therefore stay, and what they keep.
     pinned: PathSet,
@@ -44,6 +100,7 @@ impl<'a> Tally<'a> {
     pub fn new(facts: &'a Facts) -> Self {
         Self {
             reclaim: Reclaim::new(&facts.optimised),
+            beside: Space::NONE,
             before: Space::NONE,
             pinned: PathSet::new(facts.analysis.graph.len()),
         }
@@ -56,9 +113,13 @@ impl<'a> Tally<'a> {
 
     fn total(&self) -> Space {
         Space {
-            bytes: self.reclaim.bytes(),
-            files: self.reclaim.files(),
+            bytes: self.reclaim.bytes() + self.beside.bytes,
+            files: self.reclaim.files() + self.beside.files,
         }
+    }
+
+    fn add(&mut self, beside: Space) {
+        self.beside = self.beside.plus(beside);
     }
 
     /// What was freed since the last call.

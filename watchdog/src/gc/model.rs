@@ -8,12 +8,12 @@ mod memory;
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::{OsStr, OsString},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use snowguard_host::{
-    FactError,
+    Ages, FactError, LeftOver, LeftOverKind, LeftOvers,
     provenance::Regret,
     store::{FileSystem, Footprint, Keep},
 };
@@ -66,6 +66,35 @@ pub(crate) struct Profile {
     pub(crate) generations: Vec<Generation>,
 }
 
+/// What a build left beside the store.
+#[derive(Debug, Clone)]
+pub(crate) struct Left {
+    pub(crate) kind: LeftOverKind,
+    pub(crate) own: Space,
+    /// Seconds since the epoch.
+    pub(crate) changed: i64,
+}
+
+/// An automatic root.
+#[derive(Debug, Clone)]
+pub(crate) struct Auto {
+    pub(crate) target: String,
+    /// When its link, and when the link that this one names was made; seconds since the epoch.
+    pub(crate) made: (i64, i64),
+    /// It is a generation of somebody's profile.
+    pub(crate) is_generation: bool,
+}
+
+impl Auto {
+    /// The base name of the link that it names.
+    pub(crate) fn link(&self, name: &str) -> String {
+        match self.is_generation {
+            true => format!("{name}-1-link"),
+            false => format!("result-{name}"),
+        }
+    }
+}
+
 /// A generation of a profile by name and number.
 pub(crate) type Handle = (String, u64);
 
@@ -82,6 +111,12 @@ pub(crate) struct World {
     /// What only Nix knows to be in use.
     pub(crate) hidden: Names,
     pub(crate) profiles: Vec<Profile>,
+    /// What builds left, by file name.
+    pub(crate) left: BTreeMap<String, Left>,
+    /// Which of it a build has begun to use, as only a look at it shows.
+    pub(crate) begun: Names,
+    /// Automatic roots by name.
+    pub(crate) autos: BTreeMap<String, Auto>,
     pub(crate) booted: Option<String>,
     pub(crate) running: Option<String>,
     pub(crate) boot_default: Option<String>,
@@ -129,6 +164,12 @@ impl World {
 
     /// What is alive to a reader of the files when some generations are given up.
     pub(crate) fn alive_without(&self, given_up: &BTreeSet<Handle>) -> Names {
+        self.alive_without_both(given_up, &Names::new())
+    }
+
+    /// The same when some automatic roots are, too.
+    pub(crate) fn alive_without_both(&self, given_up: &BTreeSet<Handle>, autos: &Names) -> Names {
+        let roots = self.autos.iter().filter(|(name, _)| !autos.contains(*name));
         let generations = self.profiles.iter().flat_map(|profile| {
             let stays = |generation: &&Generation| {
                 !given_up.contains(&(profile.name.clone(), generation.number))
@@ -138,6 +179,7 @@ impl World {
         let mut alive: Names = generations
             .map(|generation| &generation.target)
             .chain(&self.roots)
+            .chain(roots.map(|(_, auto)| &auto.target))
             .chain(&self.booted)
             .chain(&self.running)
             .filter(|name| self.entries.contains_key(*name))
@@ -229,6 +271,52 @@ impl World {
         removable.into_iter().map(|(_, handle)| handle).collect()
     }
 
+    /// Automatic roots that policy lets go, oldest first.
+    pub(crate) fn removable_autos(&self, policy: &Policy) -> Vec<String> {
+        let Some(least) = policy.stale_roots_older_than else {
+            return Vec::new();
+        };
+        let protected = self.protected();
+        let mut removable: Vec<(i64, String)> = (self.autos.iter())
+            .filter(|(_, auto)| !auto.is_generation && !protected.contains(&auto.target))
+            .map(|(name, auto)| (auto.made.0.max(auto.made.1), name.clone()))
+            .filter(|(made, _)| NOW - made >= i64::try_from(least.as_secs()).unwrap())
+            .collect();
+        removable.sort();
+        removable.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Whether policy lets something go that a build left.
+    pub(crate) fn is_removable(&self, name: &str, policy: &Policy) -> bool {
+        self.left.get(name).is_some_and(|left| {
+            let least = policy.ages().of(left.kind);
+            least.is_some_and(|least| NOW - left.changed >= i64::try_from(least.as_secs()).unwrap())
+        })
+    }
+
+    /// What builds left, as a reader finds it.
+    pub(crate) fn left_overs(&self) -> Vec<LeftOver> {
+        (0..)
+            .zip(&self.left)
+            .map(|(number, (name, left))| LeftOver {
+                kind: left.kind,
+                path: PathBuf::from("/left").join(name),
+                changed: at(left.changed),
+                bytes: left.own.bytes,
+                files: left.own.files,
+                derivation: None,
+                identity: (1, number),
+            })
+            .collect()
+    }
+
+    /// When each link of an automatic root was made, by its base name.
+    pub(crate) fn made(&self) -> BTreeMap<OsString, i64> {
+        (self.autos.iter())
+            .map(|(name, auto)| (OsString::from(name), auto.made.0))
+            .collect()
+    }
+
     /// What deleting these entries together frees; what cannot be read counts for nothing, and
     /// keeps the files that it shares.
     pub(crate) fn freed_by(&self, names: &Names) -> Space {
@@ -280,14 +368,18 @@ impl World {
         dead.iter().filter(|name| !blocked(name)).cloned().collect()
     }
 
-    /// Deletes entries, which frees what they take.
-    pub(crate) fn delete(&mut self, names: &Names) {
-        let freed = self.freed_by(names);
+    /// So much is free again.
+    pub(crate) fn free(&mut self, freed: Space) {
         self.disk.avail_bytes += freed.bytes;
         // A file system that makes inodes as it needs them counts none.
         if self.disk.files > 0 {
             self.disk.files_free += freed.files;
         }
+    }
+
+    /// Deletes entries, which frees what they take.
+    pub(crate) fn delete(&mut self, names: &Names) {
+        self.free(self.freed_by(names));
         for name in names {
             self.entries.remove(name);
             self.strays.remove(name);
@@ -303,6 +395,8 @@ impl World {
 pub(crate) struct FakeScales {
     weights: BTreeMap<OsString, Option<Footprint>>,
     arrived: BTreeMap<OsString, i64>,
+    left: Vec<LeftOver>,
+    made: BTreeMap<OsString, i64>,
 }
 
 /// The clock of the model when nothing else is said, seconds since the epoch.
@@ -336,5 +430,22 @@ impl Scales for FakeScales {
 
     fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
         Ok(Some(at(self.arrival(name))))
+    }
+
+    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
+        let mut left = LeftOvers {
+            found: self.left.clone(),
+            ..LeftOvers::default()
+        };
+        // A reader need not tell what is younger, but may.
+        left.found.retain(|left| {
+            ages.of(left.kind).is_some() && now.duration_since(left.changed).is_ok()
+        });
+        left
+    }
+
+    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
+        let name = link.file_name().unwrap_or_default();
+        Ok(self.made.get(name).map(|made| at(*made)))
     }
 }

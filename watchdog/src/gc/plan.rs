@@ -7,7 +7,7 @@ use snowguard_host::FactError;
 
 use super::{
     facts::{Facts, Scales},
-    ladder::{self, DeadPaths, Tally, Victim},
+    ladder::{self, DeadPaths, LeftBehind, StaleRoot, Tally, Victim},
     policy::{Policy, Space},
 };
 
@@ -18,8 +18,12 @@ pub struct Plan {
     pub need: Space,
     /// Dead paths to delete first.
     pub dead: DeadPaths,
-    /// Generations to give up after that, if it does not suffice.
+    /// What builds left beside the store, to remove after that, if it does not suffice.
+    pub left_overs: LeftBehind,
+    /// Generations to give up after that.
     pub victims: Vec<Victim>,
+    /// Automatic roots to give up in the end.
+    pub roots: Vec<StaleRoot>,
     /// What all rungs free together.
     pub promised: Space,
     /// What is never given up, as one sentence.
@@ -164,13 +168,22 @@ pub fn plan_for(
     let mut tally = Tally::new(facts);
     let dead = ladder::dead_paths(facts, policy, need, scales, &mut tally);
     let mut promised = dead.frees;
-    let victims = if promised.covers(need) {
-        Vec::new()
+    // Each rung only if those before are not enough. A way back is given up after what nobody
+    // would miss.
+    let left_overs = if promised.covers(need) {
+        LeftBehind::default()
     } else {
-        ladder::generations(facts, policy, need, scales, &mut tally)
+        ladder::left_overs(facts, policy, need, scales, &mut tally)
     };
-    for victim in &victims {
-        promised = promised.plus(victim.frees);
+    promised = promised.plus(left_overs.frees);
+    let (victims, roots) = if promised.covers(need) {
+        (Vec::new(), Vec::new())
+    } else {
+        ladder::keepers(facts, policy, need, scales, &mut tally)
+    };
+    let victims_free = victims.iter().map(|victim| victim.frees);
+    for frees in victims_free.chain(roots.iter().map(|root| root.frees)) {
+        promised = promised.plus(frees);
     }
     let enough = |promised: u64, need: u64| {
         promised.saturating_mul(100) >= need.saturating_mul(policy.minimum_gain_percent.into())
@@ -185,7 +198,9 @@ pub fn plan_for(
     Ok(Plan {
         need,
         dead,
+        left_overs,
         victims,
+        roots,
         promised,
         kept: kept(facts, policy),
     })

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use snowguard_exporter::units::{Amount, ByteSize};
-use snowguard_host::store::FileSystem;
+use snowguard_host::{Ages, store::FileSystem};
 
 use crate::record::Mode;
 
@@ -28,6 +28,13 @@ pub struct Policy {
     pub profiles: Vec<ProfileRule>,
     /// Dead paths that came to this host less than this ago stay.
     pub keep_recent: Duration,
+    /// Build directories that no build has to do with and that have not changed for so long may
+    /// go; `None` for never.
+    pub build_dirs_older_than: Option<Duration>,
+    /// The same of build logs.
+    pub logs_older_than: Option<Duration>,
+    /// Automatic roots that were made so long ago may be given up; `None` for never.
+    pub stale_roots_older_than: Option<Duration>,
     /// A collection that would free less than this share of what is needed is not begun.
     pub minimum_gain_percent: u8,
     /// Pause after a collection, or after a refusal, before the next is looked at.
@@ -59,6 +66,9 @@ impl Default for Policy {
             keep_younger_than: Duration::ZERO,
             profiles: Vec::new(),
             keep_recent: Duration::from_secs(3600),
+            build_dirs_older_than: Some(Duration::from_secs(24 * 3600)),
+            logs_older_than: Some(Duration::from_secs(30 * 24 * 3600)),
+            stale_roots_older_than: None,
             minimum_gain_percent: 5,
             cooldown: Duration::from_secs(600),
             max_runs_per_day: 12,
@@ -180,6 +190,14 @@ impl std::fmt::Display for Space {
 }
 
 impl Policy {
+    /// How old what builds left behind must be to go.
+    pub fn ages(&self) -> Ages {
+        Ages {
+            build_directories: self.build_dirs_older_than,
+            logs: self.logs_older_than,
+        }
+    }
+
     /// What is kept of a profile. Of the rules that name it, the one that fixes most letters of
     /// its name counts; of several such, what keeps more.
     pub fn keeping(&self, profile: &Path) -> Keeping {

@@ -5,17 +5,18 @@
 
 mod acts;
 mod dead;
+mod left_overs;
 mod others;
 mod progress;
 mod story;
 
-use std::{collections::HashSet, ffi::OsString, time::Duration};
+use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
 
-use snowguard_host::{FactError, store::FileSystem};
+use snowguard_host::{FactError, LeftOver, store::FileSystem};
 
 use super::{
     facts::{Facts, Scales},
-    ladder::Victim,
+    ladder::{StaleRoot, Victim},
     plan::{Plan, Reason, Refusal, plan},
     policy::{Policy, Space},
 };
@@ -53,6 +54,16 @@ pub trait Host {
     /// Lets the file system show what was freed, where it does so with a delay (btrfs frees with
     /// its next commit).
     fn settle(&mut self);
+    /// Removes what a build left, if it still is what was found.
+    ///
+    /// # Errors
+    /// Why it is there still, or a part of it.
+    fn remove_left_over(&mut self, left: &LeftOver) -> Result<(), FactError>;
+    /// Gives up an automatic root.
+    ///
+    /// # Errors
+    /// Why it is there still.
+    fn remove_root(&mut self, root: &StaleRoot) -> Result<(), FactError>;
     /// Gives up a generation.
     ///
     /// # Errors
@@ -171,6 +182,8 @@ struct Run<'a> {
     failures: usize,
     /// What Nix did not give up in this collection.
     refused: HashSet<OsString>,
+    /// What builds left and what could not be removed in this collection.
+    stuck: HashSet<PathBuf>,
     /// A system generation is gone that the boot loader's menu may still name.
     menu_is_old: bool,
 }
@@ -195,6 +208,7 @@ impl<'a> Run<'a> {
             batch: dead::BATCH,
             failures: 0,
             refused: HashSet::new(),
+            stuck: HashSet::new(),
             menu_is_old: false,
         }
     }
@@ -238,6 +252,7 @@ impl<'a> Run<'a> {
             let scales = dead::Unrefused {
                 scales: self.host.scales(),
                 refused: &self.refused,
+                stuck: &self.stuck,
             };
             let plan = match plan(&facts, self.policy, &scales) {
                 Ok(plan) => plan,
@@ -257,10 +272,14 @@ impl<'a> Run<'a> {
                 self.before = self.host.file_system().ok().map(|now| Space::free(&now));
             }
             self.tell_progress(plan.need);
-            let ended = if plan.dead.groups.is_empty() {
+            let ended = if !plan.dead.groups.is_empty() {
+                self.delete_dead(&plan)
+            } else if !plan.left_overs.chosen.is_empty() {
+                self.remove_left_overs(&plan)
+            } else if !plan.victims.is_empty() {
                 self.give_up(&plan.victims)
             } else {
-                self.delete_dead(&plan)
+                self.give_up_roots(&plan.roots)
             };
             if let Some((why, detail)) = ended {
                 return (End::Short(why), detail.to_owned());

@@ -63,7 +63,11 @@ fn generations_are_given_up_from_the_oldest_but_never_the_booted_one() {
         text.contains("1. Delete 2 dead entries: frees 3.0 MiB"),
         "{text}"
     );
-    assert!(text.contains("2. Give up 1 generation, if"), "{text}");
+    assert!(text.contains("3. Give up 1 generation, if"), "{text}");
+    assert!(
+        text.contains("2. Remove nothing that builds left"),
+        "{text}"
+    );
     assert!(text.contains("Never touched"), "{text}");
     assert!(text.contains("observe: the watchdog plans this"), "{text}");
 }
@@ -152,6 +156,39 @@ fn the_plan_says_what_it_would_take_to_have_the_paths_again() {
     let text = host.plan(ANY_AGE, &["--free", "3MiB"]).clean();
     assert!(
         text.contains("To have them again: 2 from elsewhere"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_root_that_is_stale_is_named_with_what_it_frees_where_that_is_asked_for() {
+    let (host, ..) = host();
+    let kept = host.path("environment", 5 * MIB);
+    host.link("home/u/result", &kept);
+    let link = host.root().join("home/u/result");
+    host.link("nix/var/nix/gcroots/auto/a", link.to_str().unwrap());
+    for link in ["home/u/result", "nix/var/nix/gcroots/auto/a"] {
+        let aged = std::process::Command::new("touch")
+            .args(["-h", "-d", "2020-01-01"])
+            .arg(host.root().join(link))
+            .status();
+        assert!(aged.unwrap().success());
+    }
+    let asked = ["--free", "9MiB", "--json"];
+    let plan = host.plan(ANY_AGE, &asked).json();
+    assert_eq!(
+        (&plan["roots"], &plan["reaches_target"]),
+        (&json!([]), &json!(false))
+    );
+
+    let limits = format!("{ANY_AGE}\nstale_roots_older_than = \"90d\"");
+    let plan = host.plan(&limits, &asked).json();
+    assert_eq!(plan["roots"][0]["store_path"], kept.as_str(), "{plan}");
+    assert_eq!(plan["roots"][0]["link"], link.to_str().unwrap());
+    assert_eq!(plan["reaches_target"], true);
+    let text = host.plan(&limits, &asked[..2]).clean();
+    assert!(
+        text.contains("4. Give up 1 stale automatic root, if"),
         "{text}"
     );
 }

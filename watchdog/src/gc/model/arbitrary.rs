@@ -10,11 +10,12 @@ use proptest::{
     prop_compose, prop_oneof,
 };
 use snowguard_host::{
+    LeftOverKind,
     provenance::Regret,
     store::{FileSystem, Keep},
 };
 
-use super::{Entry, Generation, Names, Profile, Shared, World};
+use super::{Auto, Entry, Generation, Left, NOW, Names, Profile, Shared, World};
 use crate::gc::policy::Space;
 
 /// Positions are taken modulo the number of paths, whatever that turns out to be.
@@ -30,70 +31,102 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
         btree_map(0..9_u8, space(), 0..3),
     );
     let keep = any::<(bool, bool)>();
-    (entries, profiles, systems, links, vec(shared(), 0..4), keep).prop_map(
-        |(seeds, (system, user, count), systems, (roots, strays), shared, keep)| {
-            let name = |position: Position| name(position % seeds.len());
-            let system_at = |which: usize| systems[which].map(name);
-            let mut profiles = vec![system.named("system", name), user.named("user", name)];
-            profiles.truncate(count);
-            let mut world = World {
-                keep: Keep {
-                    outputs: keep.0,
-                    derivations: keep.1,
-                },
-                entries: seeds
-                    .iter()
-                    .enumerate()
-                    .map(|(at, seed)| (self::name(at), seed.entry(at)))
-                    .collect(),
-                strays: strays
-                    .into_iter()
-                    .map(|(at, own)| (stray(at), own))
-                    .collect(),
-                shared: shared.into_iter().map(|seed| seed.file(name)).collect(),
-                roots: roots.into_iter().map(name).collect(),
-                hidden: Names::new(),
-                profiles,
-                booted: system_at(0),
-                running: system_at(1),
-                boot_default: system_at(2),
-                good: system_at(3).into_iter().collect(),
-                recent: (seeds.iter().enumerate())
-                    .filter(|(_, seed)| seed.recent && seed.on_disk)
-                    .map(|(at, _)| self::name(at))
-                    .collect(),
-                regrets: (seeds.iter().enumerate())
-                    .filter_map(|(at, seed)| Some((self::name(at), seed.regret?)))
-                    .collect(),
-                disk: FileSystem {
-                    size_bytes: 1 << 30,
-                    avail_bytes: 0,
-                    files: 1000,
-                    files_free: 0,
-                },
-            };
-            for (at, seed) in seeds.iter().enumerate() {
-                let deriver = seed
-                    .deriver
-                    .map(|to| to % seeds.len())
-                    .filter(|to| *to != at);
-                if let Some(deriver) = deriver.map(self::name) {
-                    let outputs = &mut world.entries.get_mut(&deriver).unwrap().outputs;
-                    outputs.insert(self::name(at));
-                    world.entries.get_mut(&self::name(at)).unwrap().deriver = Some(deriver);
-                }
-                if let Some(other) = seed.output.map(name) {
-                    world
-                        .entries
-                        .get_mut(&self::name(at))
-                        .unwrap()
-                        .outputs
-                        .insert(other);
-                }
-            }
-            world
-        },
+    let beside = (vec(left(), 0..5), vec(auto(), 0..4));
+    (
+        entries,
+        profiles,
+        systems,
+        links,
+        vec(shared(), 0..4),
+        keep,
+        beside,
     )
+        .prop_map(
+            |(
+                seeds,
+                (system, user, count),
+                systems,
+                (roots, strays),
+                shared,
+                keep,
+                (left, autos),
+            )| {
+                let name = |position: Position| name(position % seeds.len());
+                let system_at = |which: usize| systems[which].map(name);
+                let mut profiles = vec![system.named("system", name), user.named("user", name)];
+                profiles.truncate(count);
+                let mut world = World {
+                    keep: Keep {
+                        outputs: keep.0,
+                        derivations: keep.1,
+                    },
+                    entries: seeds
+                        .iter()
+                        .enumerate()
+                        .map(|(at, seed)| (self::name(at), seed.entry(at)))
+                        .collect(),
+                    strays: strays
+                        .into_iter()
+                        .map(|(at, own)| (stray(at), own))
+                        .collect(),
+                    shared: shared.into_iter().map(|seed| seed.file(name)).collect(),
+                    roots: roots.into_iter().map(name).collect(),
+                    hidden: Names::new(),
+                    profiles,
+                    left: (left.into_iter().enumerate())
+                        .map(|(at, left)| (format!("left-{at}"), left))
+                        .collect(),
+                    begun: Names::new(),
+                    autos: (autos.into_iter().enumerate())
+                        .map(|(at, (to, made, is_generation))| {
+                            let auto = Auto {
+                                target: name(to),
+                                made,
+                                is_generation,
+                            };
+                            (format!("auto{at}"), auto)
+                        })
+                        .collect(),
+                    booted: system_at(0),
+                    running: system_at(1),
+                    boot_default: system_at(2),
+                    good: system_at(3).into_iter().collect(),
+                    recent: (seeds.iter().enumerate())
+                        .filter(|(_, seed)| seed.recent && seed.on_disk)
+                        .map(|(at, _)| self::name(at))
+                        .collect(),
+                    regrets: (seeds.iter().enumerate())
+                        .filter_map(|(at, seed)| Some((self::name(at), seed.regret?)))
+                        .collect(),
+                    disk: FileSystem {
+                        size_bytes: 1 << 30,
+                        avail_bytes: 0,
+                        files: 1000,
+                        files_free: 0,
+                    },
+                };
+                for (at, seed) in seeds.iter().enumerate() {
+                    let deriver = seed
+                        .deriver
+                        .map(|to| to % seeds.len())
+                        .filter(|to| *to != at);
+                    if let Some(deriver) = deriver.map(self::name) {
+                        let outputs = &mut world.entries.get_mut(&deriver).unwrap().outputs;
+                        outputs.insert(self::name(at));
+                        world.entries.get_mut(&self::name(at)).unwrap().deriver = Some(deriver);
+                    }
+                    if let Some(other) = seed.output.map(name) {
+                        world
+                            .entries
+                            .get_mut(&self::name(at))
+                            .unwrap()
+                            .outputs
+                            .insert(other);
+                    }
+                }
+                world
+            },
+        )
 }
 
 /// The base name of the path at a position.
@@ -175,6 +208,22 @@ fn space() -> impl Strategy<Value = Space> {
         bytes: blocks * super::BLOCK,
         files,
     })
+}
+
+fn left() -> impl Strategy<Value = Left> {
+    let kind = prop_oneof![Just(LeftOverKind::BuildDirectory), Just(LeftOverKind::Log)];
+    (kind, space(), 0..30_i64).prop_map(|(kind, own, ago)| Left {
+        kind,
+        own,
+        changed: NOW - ago,
+    })
+}
+
+/// What it keeps, when its two links were made, and whether it is a generation.
+fn auto() -> impl Strategy<Value = (Position, (i64, i64), bool)> {
+    let ago = (0..30_i64, 0..30_i64);
+    (any::<Position>(), ago, 0..5_u8)
+        .prop_map(|(at, (a, b), kind)| (at, (NOW - a, NOW - b), kind == 0))
 }
 
 #[derive(Debug, Clone)]
@@ -261,6 +310,9 @@ pub(crate) fn empty() -> World {
         roots: Names::new(),
         hidden: Names::new(),
         profiles: Vec::new(),
+        left: BTreeMap::new(),
+        begun: Names::new(),
+        autos: BTreeMap::new(),
         booted: None,
         running: None,
         boot_default: None,
@@ -289,6 +341,30 @@ impl World {
             ..Entry::default()
         };
         self.entries.insert(named(word), entry);
+    }
+
+    /// Something of so many blocks and one inode that a build left an hour ago.
+    pub(crate) fn leave(&mut self, name: &str, kind: LeftOverKind, blocks: u64) {
+        let left = Left {
+            kind,
+            own: Space {
+                bytes: blocks * super::BLOCK,
+                files: 1,
+            },
+            changed: NOW - 3600,
+        };
+        self.left.insert(name.to_owned(), left);
+    }
+
+    /// An automatic root that has been the same for an hour, with a path of its own.
+    pub(crate) fn add_auto(&mut self, word: &str, blocks: u64) {
+        self.add(word, blocks);
+        let auto = Auto {
+            target: named(word),
+            made: (NOW - 3600, NOW - 7200),
+            is_generation: false,
+        };
+        self.autos.insert(word.to_owned(), auto);
     }
 
     /// A generation with a path of its own, made at second `number`.

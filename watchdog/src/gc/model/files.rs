@@ -95,6 +95,8 @@ impl Files {
                 arrived: (world.recent.iter())
                     .map(|name| (OsString::from(name), super::NOW - 10))
                     .collect(),
+                left: world.left_overs(),
+                made: world.made(),
             },
         };
         files.database(world);
@@ -211,6 +213,17 @@ impl Files {
                 store_path(name)
             );
             fs::write(loader.join("entries/nixos.conf"), entry).unwrap();
+        }
+        for (name, auto) in &world.autos {
+            let link = format!("outside/{}", auto.link(name));
+            self.link(&link, &store_path(&auto.target));
+            let made = TimeSpec::new(auto.made.1, 0);
+            let flags = UtimensatFlags::NoFollowSymlink;
+            utimensat(nix::fcntl::AT_FDCWD, &self.path(&link), &made, &made, flags).unwrap();
+            self.link(
+                &format!("nix/var/nix/gcroots/auto/{name}"),
+                &format!("/{link}"),
+            );
         }
         for profile in &world.profiles {
             let name = format!("nix/var/nix/profiles/{}", profile.name);

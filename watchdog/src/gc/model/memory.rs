@@ -23,7 +23,7 @@ impl World {
         let find = |name: &String| graph.find(name);
         let profiles = self.profiles_read();
         let mut roots = Roots::default();
-        let mut root = |path: Option<PathId>, link: PathBuf, kind| {
+        let root = |roots: &mut Roots, path: Option<PathId>, link: PathBuf, kind| {
             roots.found.extend(path.map(|path| Root {
                 path,
                 link,
@@ -34,15 +34,32 @@ impl World {
         };
         for name in &self.roots {
             let link = PathBuf::from("/nix/var/nix/gcroots").join(name);
-            root(find(name), link, RootKind::Permanent);
+            root(&mut roots, find(name), link, RootKind::Permanent);
         }
         for (what, system) in [("booted", &self.booted), ("current", &self.running)] {
             let link = PathBuf::from(format!("/run/{what}-system"));
-            root(system.as_ref().and_then(find), link, RootKind::Permanent);
+            root(
+                &mut roots,
+                system.as_ref().and_then(find),
+                link,
+                RootKind::Permanent,
+            );
+        }
+        for (name, auto) in &self.autos {
+            if let Some(path) = graph.find(&auto.target) {
+                roots.found.push(Root {
+                    path,
+                    link: PathBuf::from("/outside").join(auto.link(name)),
+                    kind: RootKind::Indirect,
+                    via: Some(PathBuf::from("/nix/var/nix/gcroots/auto").join(name)),
+                    made: Some(at(auto.made.1)),
+                });
+            }
         }
         for generation in profiles.iter().flat_map(|profile| &profile.generations) {
             let target = generation.id.target.file_name().unwrap().to_str().unwrap();
             root(
+                &mut roots,
                 graph.find(target),
                 generation.link.clone(),
                 RootKind::Profile,
@@ -179,6 +196,8 @@ impl World {
             arrived: recent
                 .map(|name| (OsString::from(name), NOW - 10))
                 .collect(),
+            left: self.left_overs(),
+            made: self.made(),
         }
     }
 }

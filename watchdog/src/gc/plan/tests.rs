@@ -18,11 +18,11 @@ use proptest::{
         prop_oneof, proptest,
     },
 };
-use snowguard_host::provenance::Regret;
+use snowguard_host::{LeftOver, provenance::Regret};
 
 use super::{Plan, Reason, Refusal, plan_for};
 use crate::gc::{
-    ladder::{Group, Tier},
+    ladder::{Group, StaleRoot, Tier},
     model::{Handle, NOW, Names, World, arbitrary, files::Files},
     policy::{Policy, ProfileRule, Space},
 };
@@ -37,6 +37,8 @@ struct Judge {
     alive: Names,
     dead: Names,
     victims: Vec<Handle>,
+    left: Vec<String>,
+    roots: Vec<String>,
 }
 
 impl Judge {
@@ -54,17 +56,32 @@ impl Judge {
                 .map(|name| name.to_str().unwrap().to_owned())
                 .collect(),
             victims: victims.collect(),
+            left: left(&plan),
+            roots: roots(&plan),
             world,
             policy,
             plan,
         }
     }
 
-    /// What is freed when the dead and the first so many victims go.
-    fn freed_with(&self, victims: usize) -> Space {
+    /// What is freed when the dead, all that builds left and the first so many victims and roots
+    /// go.
+    fn freed_with(&self, victims: usize, roots: usize) -> Space {
         let mut gone = self.dead.clone();
-        gone.extend(newly_dead(&self.world, &self.victims[..victims]));
-        self.world.freed_by(&gone)
+        gone.extend(newly_dead(
+            &self.world,
+            &self.victims[..victims],
+            &self.roots[..roots],
+        ));
+        let beside = self.freed_beside(self.left.len());
+        self.world.freed_by(&gone).plus(beside)
+    }
+
+    /// What removing the first so many left-overs frees.
+    fn freed_beside(&self, count: usize) -> Space {
+        let left = self.left[..count].iter();
+        let frees = left.map(|name| self.world.left[name].own);
+        frees.fold(Space::NONE, Space::plus)
     }
 
     fn deletes_nothing_alive(&self) -> Verdict {
@@ -104,15 +121,45 @@ impl Judge {
                 removable
             );
         }
+        let removable = self.world.removable_autos(&self.policy);
+        let mut in_order = removable.iter();
+        for root in &self.roots {
+            let is_next = in_order.any(|other| other == root);
+            prop_assert!(is_next, "{:?} of {:?}", root, removable);
+        }
+        for left in &self.left {
+            prop_assert!(self.world.is_removable(left, &self.policy), "{:?}", left);
+        }
+        Ok(())
+    }
+
+    /// What costs a way back goes only if all that costs none does not suffice.
+    fn takes_a_rung_only_if_those_before_do_not_suffice(&self) -> Verdict {
+        let dead = self.plan.dead.frees;
+        let need = self.plan.need;
+        if !self.left.is_empty() {
+            prop_assert!(!dead.covers(need));
+        }
+        let both = dead.plus(self.plan.left_overs.frees);
+        if !self.victims.is_empty() || !self.roots.is_empty() {
+            prop_assert!(!both.covers(need));
+        }
         Ok(())
     }
 
     fn promises_what_it_frees(&self) -> Verdict {
         prop_assert_eq!(self.plan.dead.frees, self.world.freed_by(&self.dead));
-        let mut before = self.plan.dead.frees;
+        let beside = self.freed_beside(self.left.len());
+        prop_assert_eq!(self.plan.left_overs.frees, beside);
+        let mut before = self.plan.dead.frees.plus(beside);
         for (count, victim) in self.plan.victims.iter().enumerate() {
-            let after = self.freed_with(count + 1);
+            let after = self.freed_with(count + 1, 0);
             prop_assert_eq!(victim.frees, after.minus(before), "victim {}", count);
+            before = after;
+        }
+        for (count, root) in self.plan.roots.iter().enumerate() {
+            let after = self.freed_with(self.victims.len(), count + 1);
+            prop_assert_eq!(root.frees, after.minus(before), "root {}", count);
             before = after;
         }
         prop_assert_eq!(self.plan.promised, before);
@@ -177,16 +224,31 @@ impl Judge {
 
     fn takes_no_more_than_it_needs(&self) -> Verdict {
         let need = self.plan.need;
-        if let Some(fewer) = self.victims.len().checked_sub(1) {
-            prop_assert!(!self.freed_with(fewer).covers(need), "one victim too many");
-            let alive = self
-                .world
-                .alive_without(&self.victims.iter().cloned().collect());
+        if !self.left.is_empty() {
+            let dead = self.world.freed_by(&self.dead);
+            let fewer = dead.plus(self.freed_beside(self.left.len() - 1));
+            prop_assert!(!fewer.covers(need), "one left-over too many");
+        }
+        let victims = self.victims.len();
+        if !self.roots.is_empty() || !self.victims.is_empty() {
+            let fewer = match self.roots.len() {
+                0 => self.freed_with(victims - 1, 0),
+                roots => self.freed_with(victims, roots - 1),
+            };
+            prop_assert!(!fewer.covers(need), "one victim too many");
+            let alive = self.world.alive_without_both(
+                &self.victims.iter().cloned().collect(),
+                &self.roots.iter().cloned().collect(),
+            );
+            for root in &self.roots {
+                let target = &self.world.autos[root].target;
+                prop_assert!(!alive.contains(target), "{:?} frees nothing", root);
+            }
             for victim in &self.plan.victims {
                 let target = victim.id.target.file_name().unwrap().to_str().unwrap();
                 prop_assert!(!alive.contains(target), "{:?} frees nothing", victim);
             }
-        } else if self.plan.reaches_target() {
+        } else if self.plan.reaches_target() && self.left.is_empty() {
             for group in &self.plan.dead.groups {
                 let group: Names = group
                     .iter()
@@ -206,9 +268,12 @@ impl Judge {
 }
 
 /// What dies with these generations and can be deleted then.
-fn newly_dead(world: &World, victims: &[Handle]) -> Names {
+fn newly_dead(world: &World, victims: &[Handle], roots: &[String]) -> Names {
     let alive = world.alive_without(&BTreeSet::new());
-    let left = world.alive_without(&victims.iter().cloned().collect());
+    let left = world.alive_without_both(
+        &victims.iter().cloned().collect(),
+        &roots.iter().cloned().collect(),
+    );
     let dead: Names = world
         .entries
         .keys()
@@ -233,8 +298,23 @@ fn everything(world: &World, policy: &Policy) -> Space {
         .collect();
     let mut gone = world.deletable(&dead);
     gone.extend(world.strays.keys().filter(|name| name.len() > 33).cloned());
-    gone.extend(newly_dead(world, &world.removable(policy)));
-    world.freed_by(&gone)
+    let (victims, roots) = (world.removable(policy), world.removable_autos(policy));
+    gone.extend(newly_dead(world, &victims, &roots));
+    let left = (world.left.iter()).filter(|(name, _)| world.is_removable(name, policy));
+    let beside = left.map(|(_, left)| left.own);
+    world
+        .freed_by(&gone)
+        .plus(beside.fold(Space::NONE, Space::plus))
+}
+
+fn left(plan: &Plan) -> Vec<String> {
+    let name = |left: &LeftOver| left.path.file_name().unwrap().to_str().unwrap().to_owned();
+    plan.left_overs.chosen.iter().map(name).collect()
+}
+
+fn roots(plan: &Plan) -> Vec<String> {
+    let name = |root: &StaleRoot| root.auto.file_name().unwrap().to_str().unwrap().to_owned();
+    plan.roots.iter().map(name).collect()
 }
 
 fn policy() -> impl Strategy<Value = Policy> {
@@ -245,21 +325,27 @@ fn policy() -> impl Strategy<Value = Policy> {
         option::of(rule),
         any::<bool>(),
         0..101_u8,
+        [ages(), ages(), ages()],
     )
         .prop_map(
-            |(keep_generations, keep_younger_than, rule, recent, minimum_gain_percent)| Policy {
-                keep_generations,
-                keep_younger_than,
-                profiles: (rule.into_iter())
-                    .map(|(keep_generations, keep_younger_than)| ProfileRule {
-                        pattern: "user".to_owned(),
-                        keep_generations,
-                        keep_younger_than,
-                    })
-                    .collect(),
-                keep_recent: Duration::from_secs(if recent { 11 } else { 0 }),
-                minimum_gain_percent,
-                ..Policy::default()
+            |(keep_generations, keep_younger_than, rule, recent, minimum_gain_percent, ages)| {
+                Policy {
+                    build_dirs_older_than: ages[0],
+                    logs_older_than: ages[1],
+                    stale_roots_older_than: ages[2],
+                    keep_generations,
+                    keep_younger_than,
+                    profiles: (rule.into_iter())
+                        .map(|(keep_generations, keep_younger_than)| ProfileRule {
+                            pattern: "user".to_owned(),
+                            keep_generations,
+                            keep_younger_than,
+                        })
+                        .collect(),
+                    keep_recent: Duration::from_secs(if recent { 11 } else { 0 }),
+                    minimum_gain_percent,
+                    ..Policy::default()
+                }
             },
         )
 }
@@ -268,6 +354,11 @@ fn policy() -> impl Strategy<Value = Policy> {
 fn young() -> impl Strategy<Value = Duration> {
     let some = (0..22_i64).prop_map(|after| u64::try_from(NOW - 1_700_000_000 - after).unwrap());
     prop_oneof![Just(0), some].prop_map(Duration::from_secs)
+}
+
+/// Never, or an age that something of the model has.
+fn ages() -> impl Strategy<Value = Option<Duration>> {
+    option::of((0..30_u64).prop_map(Duration::from_secs))
 }
 
 /// Per cent of all that could be freed.
@@ -279,7 +370,7 @@ fn share(of: Space, bytes: u64, files: u64) -> Space {
 }
 
 /// What a plan does, or why there is none.
-type Outline = Result<(Vec<Group>, Vec<Handle>, Space), Reason>;
+type Outline = Result<(Vec<Group>, Vec<String>, Vec<Handle>, Vec<String>, Space), Reason>;
 
 fn outline(planned: &Result<Plan, Refusal>) -> Outline {
     let plan = planned.as_ref().map_err(|refusal| refusal.reason)?;
@@ -289,7 +380,8 @@ fn outline(planned: &Result<Plan, Refusal>) -> Outline {
             victim.id.number,
         )
     });
-    Ok((plan.dead.groups.clone(), victims.collect(), plan.promised))
+    let (groups, victims) = (plan.dead.groups.clone(), victims.collect());
+    Ok((groups, left(plan), victims, roots(plan), plan.promised))
 }
 
 proptest! {
@@ -316,6 +408,7 @@ proptest! {
                 judge.deletes_nothing_alive()?;
                 judge.is_closed_after_each_group()?;
                 judge.gives_up_only_what_policy_lets_go_oldest_first()?;
+                judge.takes_a_rung_only_if_those_before_do_not_suffice()?;
                 judge.promises_what_it_frees()?;
                 judge.reaches_whatever_can_be_reached()?;
                 judge.takes_what_is_missed_more_only_if_the_rest_does_not_suffice()?;

@@ -5,7 +5,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::{HARD_FULL, Run, Space};
-use crate::{gc::ladder::Victim, record::Step};
+use crate::{
+    gc::ladder::{StaleRoot, Victim},
+    record::Step,
+};
 
 /// Why there is no further round: the word for it, and a sentence.
 pub(super) type Ended = (&'static str, &'static str);
@@ -53,6 +56,41 @@ impl Run<'_> {
         }
         if self.host.elapsed() >= self.policy.deadline {
             return Some(("deadline", SEE_RECORDS));
+        }
+        (gone == 0).then_some(("nothing_left", SEE_RECORDS))
+    }
+
+    /// Gives automatic roots up, while there is time to delete what they kept.
+    pub(super) fn give_up_roots(&mut self, roots: &[StaleRoot]) -> Option<Ended> {
+        let mut gone = 0;
+        for root in roots {
+            if self.host.is_asked_to_stop() {
+                return Some(("stopped", "the end was asked for"));
+            }
+            if self.host.elapsed() >= self.policy.deadline {
+                return Some(("deadline", SEE_RECORDS));
+            }
+            match self.host.remove_root(root) {
+                Ok(()) => {
+                    gone += 1;
+                    let message = format!(
+                        "gave up the root {:?} of {:?}, which frees {}; the link itself stays",
+                        root.auto,
+                        root.link,
+                        crate::text::bytes(root.frees.bytes)
+                    );
+                    self.record(
+                        Step::Act,
+                        "remove_root",
+                        message,
+                        json!({"root": root.auto, "link": root.link, "frees": root.frees}),
+                    );
+                }
+                Err(error) => {
+                    let reason = "remove_root";
+                    self.record(Step::Failed, reason, error.to_string(), json!(null));
+                }
+            }
         }
         (gone == 0).then_some(("nothing_left", SEE_RECORDS))
     }

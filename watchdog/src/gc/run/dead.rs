@@ -3,11 +3,12 @@
 use std::{
     collections::HashSet,
     ffi::{OsStr, OsString},
+    path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
 
 use serde_json::json;
-use snowguard_host::{FactError, Kind, STORE_DIR, store::Footprint};
+use snowguard_host::{Ages, FactError, Kind, LeftOvers, STORE_DIR, store::Footprint};
 
 use super::{
     Deleted, Plan, Run,
@@ -31,17 +32,18 @@ const LONG: Duration = Duration::from_secs(15);
 /// So many calls of Nix in a row may fail.
 const FAILURES: usize = 3;
 
-/// Scales on which nothing can be weighed that Nix did not give up: it is then neither chosen nor
-/// promised, and neither is what it keeps.
+/// Scales on which nothing can be weighed that Nix did not give up, and nothing is found that could
+/// not be removed: it is then neither chosen nor promised, and neither is what it keeps.
 pub(super) struct Unrefused<'a> {
     pub(super) scales: &'a dyn Scales,
     pub(super) refused: &'a HashSet<OsString>,
+    pub(super) stuck: &'a HashSet<PathBuf>,
 }
 
 impl Scales for Unrefused<'_> {
     fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
         if self.refused.contains(name) {
-            let path = std::path::Path::new(STORE_DIR).join(name);
+            let path = Path::new(STORE_DIR).join(name);
             let cause = "Nix did not give it up a moment ago";
             return Err(FactError::new(Kind::Busy, "delete", path, cause, ""));
         }
@@ -50,6 +52,16 @@ impl Scales for Unrefused<'_> {
 
     fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
         self.scales.arrived(name)
+    }
+
+    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
+        let mut left = self.scales.left_overs(ages, now);
+        left.found.retain(|left| !self.stuck.contains(&left.path));
+        left
+    }
+
+    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
+        self.scales.made(link)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a collection tells the journal: the plan, each act, and how it ended.
 
 use serde_json::json;
-use snowguard_host::{FactError, store::FileSystem};
+use snowguard_host::{FactError, LeftOverKind, store::FileSystem};
 
 use super::{End, Plan, Report, Run};
 use crate::{
@@ -14,11 +14,23 @@ impl Run<'_> {
         let generations: Vec<String> = (plan.victims.iter())
             .map(|victim| format!("{} of {}", victim.id.number, victim.profile.display()))
             .collect();
-        let then = if generations.is_empty() {
-            String::new()
-        } else {
-            format!(", then give up generations {}", generations.join(", "))
-        };
+        let directories = plan.left_overs.count(LeftOverKind::BuildDirectory);
+        let logs = plan.left_overs.count(LeftOverKind::Log);
+        let mut then = String::new();
+        if directories + logs > 0 {
+            then = format!(
+                ", then remove {directories} left-over build directories and {logs} old build logs"
+            );
+        }
+        if !generations.is_empty() {
+            then += &format!(", then give up generations {}", generations.join(", "));
+        }
+        let roots: Vec<String> = (plan.roots.iter())
+            .map(|root| root.link.display().to_string())
+            .collect();
+        if !roots.is_empty() {
+            then += &format!(", then give up the roots {}", roots.join(", "));
+        }
         let reach = if plan.reaches_target() {
             ""
         } else {
@@ -40,9 +52,15 @@ impl Run<'_> {
                 "need": plan.need,
                 "promised": plan.promised,
                 "dead_entries": plan.dead_entries(),
+                "dead_frees": plan.dead.frees,
+                "build_directories": directories,
+                "logs": logs,
+                "left_overs_free": plan.left_overs.frees,
                 "generations": generations,
+                "roots": roots,
                 "reaches_target": plan.reaches_target(),
                 "unmeasured": plan.dead.unmeasured,
+                "unreadable": plan.left_overs.unreadable,
             }),
         );
     }
@@ -54,6 +72,19 @@ impl Run<'_> {
                 plan.dead_entries()
             );
             self.record(Step::Act, "would_delete_paths", message, json!(null));
+        }
+        if !plan.left_overs.chosen.is_empty() {
+            let message = format!(
+                "would remove {} left-over build directories and {} old build logs, which frees {}",
+                plan.left_overs.count(LeftOverKind::BuildDirectory),
+                plan.left_overs.count(LeftOverKind::Log),
+                plan.left_overs.frees
+            );
+            self.record(Step::Act, "would_remove_left_overs", message, json!(null));
+        }
+        for root in &plan.roots {
+            let message = format!("would give up the root {:?} of {:?}", root.auto, root.link);
+            self.record(Step::Act, "would_remove_root", message, json!(null));
         }
         for victim in &plan.victims {
             let message = format!(

@@ -15,10 +15,11 @@ mod host;
 mod simulation;
 mod stories;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::{
     collection::btree_map,
+    option,
     prelude::{
         Just, ProptestConfig, Strategy, TestCaseError, any, prop_assert, prop_assert_eq,
         prop_oneof, proptest,
@@ -48,6 +49,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         })),
         3 => any::<usize>().prop_map(Fault::Hidden),
         2 => any::<usize>().prop_map(Fault::Rooted),
+        1 => any::<usize>().prop_map(Fault::Begun),
         1 => Just(Fault::Late),
         1 => Just(Fault::Stop),
         1 => (0..700_usize).prop_map(Fault::Others),
@@ -60,14 +62,21 @@ fn faults() -> impl Strategy<Value = BTreeMap<usize, Fault>> {
 
 fn policy() -> impl Strategy<Value = Policy> {
     let mode = prop_oneof![1 => Just(Mode::Observe), 6 => Just(Mode::Act)];
-    (mode, 0..300_u64, 0..8_u8, 0..5_usize, 0..20_u8).prop_map(
-        |(mode, blocks, target_files_percent, keep_generations, minimum_gain_percent)| Policy {
-            mode,
-            target: Amount::Bytes(ByteSize(blocks * BLOCK)),
-            target_files_percent,
-            keep_generations,
-            minimum_gain_percent,
-            ..Policy::default()
+    let age = || option::of((0..30_u64).prop_map(Duration::from_secs));
+    let ages = [age(), age(), age()];
+    (mode, 0..300_u64, 0..8_u8, 0..5_usize, 0..20_u8, ages).prop_map(
+        |(mode, blocks, target_files_percent, keep_generations, minimum_gain_percent, ages)| {
+            Policy {
+                build_dirs_older_than: ages[0],
+                logs_older_than: ages[1],
+                stale_roots_older_than: ages[2],
+                mode,
+                target: Amount::Bytes(ByteSize(blocks * BLOCK)),
+                target_files_percent,
+                keep_generations,
+                minimum_gain_percent,
+                ..Policy::default()
+            }
         },
     )
 }
@@ -141,6 +150,19 @@ fn judge(host: &FakeHost, report: &Report, records: &[Record]) -> Result<(), Tes
     let done = |verb: &str| host.acts.iter().filter(|act| **act == verb).count();
     prop_assert_eq!(told("delete_paths"), done("delete"));
     prop_assert_eq!(told("remove_generation"), done("remove_generation"));
+    prop_assert_eq!(told("remove_root"), done("remove_root"));
+    // Logs go many at a time.
+    let removed = |reason: &str| {
+        let told = records.iter().filter(|record| record.reason == reason);
+        let removed = told.filter_map(|record| record.facts["removed"].as_u64());
+        usize::try_from(removed.sum::<u64>()).unwrap()
+    };
+    let (directories, logs) = ("remove_build_directory", "remove_build_log");
+    prop_assert_eq!(
+        removed(directories) + removed(logs) + host.refused,
+        done(directories) + done(logs)
+    );
+    prop_assert_eq!(told("remove_left_over") > 0, host.refused > 0);
     prop_assert_eq!(told("drop_ballast"), done("drop_ballast"));
     prop_assert_eq!(told("rewrite_boot_menu"), done("rewrite_boot_menu"));
     Ok(())

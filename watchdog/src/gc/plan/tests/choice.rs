@@ -123,3 +123,67 @@ fn a_profile_with_a_rule_of_its_own_is_judged_by_that() {
     };
     assert_eq!(given_up_by(&six(), 100, &policy), (vec![1, 2], 20));
 }
+
+/// Six generations, of which one is the target of an automatic root, and a root beside.
+fn with_roots() -> (World, Policy) {
+    let mut world = six();
+    world.add_auto("result", 10);
+    let policy = Policy {
+        stale_roots_older_than: Some(Duration::from_secs(3600)),
+        ..two()
+    };
+    (world, policy)
+}
+
+/// The names of the roots given up when everything is asked for.
+fn roots_given_up(world: &World, policy: &Policy) -> Vec<String> {
+    let files = Files::of(world);
+    let need = Space {
+        bytes: 1000 * BLOCK,
+        files: 0,
+    };
+    let policy = Policy {
+        minimum_gain_percent: 1,
+        ..policy.clone()
+    };
+    let plan = plan_for(&files.facts(), &policy, need, files.scales());
+    super::roots(&plan.unwrap())
+}
+
+#[test]
+fn a_root_goes_only_if_it_is_asked_for_old_and_of_no_system_that_stays() {
+    let (world, policy) = with_roots();
+    assert_eq!(roots_given_up(&world, &policy), ["result"]);
+    assert_eq!(roots_given_up(&world, &two()), Vec::<String>::new());
+
+    let mut world = with_roots().0;
+    world.autos.get_mut("result").unwrap().made.1 = NOW - 3599;
+    assert_eq!(roots_given_up(&world, &policy), Vec::<String>::new());
+
+    // A generation of somebody's own profile has that profile's rules.
+    let mut world = with_roots().0;
+    world.autos.get_mut("result").unwrap().is_generation = true;
+    assert_eq!(roots_given_up(&world, &policy), Vec::<String>::new());
+
+    type Mark = fn(&mut World, String);
+    let marks: [Mark; 4] = [
+        |world, name| world.booted = Some(name),
+        |world, name| world.running = Some(name),
+        |world, name| world.boot_default = Some(name),
+        |world, name| world.good.extend([name]),
+    ];
+    for mark in marks {
+        let mut world = with_roots().0;
+        mark(&mut world, named("result"));
+        assert_eq!(roots_given_up(&world, &policy), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_a_generation_and_a_root_keep_together_goes_with_both() {
+    let (mut world, policy) = with_roots();
+    world.autos.get_mut("result").unwrap().target = named("system1");
+    let (victims, promised) = given_up_by(&world, 1000, &policy);
+    assert_eq!((victims, promised), (vec![1, 2, 3, 4], 50));
+    assert_eq!(roots_given_up(&world, &policy), ["result"]);
+}

@@ -7,13 +7,13 @@ use std::{
     time::Duration,
 };
 
-use snowguard_host::{FactError, store::FileSystem};
+use snowguard_host::{FactError, LeftOver, LeftOverKind, store::FileSystem};
 
 use crate::{
     act::delete_paths::Deleted,
     gc::{
         facts::{Facts, Scales},
-        ladder::Victim,
+        ladder::{StaleRoot, Victim},
         model::{FakeScales, Names, World},
         policy::{Policy, Space},
         run::{HARD_FULL, Host, Progress},
@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     Fills(Space),
     /// A path is taken into use, and only Nix knows.
     Hidden(usize),
+    /// A build begins to use what another one left.
+    Begun(usize),
     /// A path gets a root.
     Rooted(usize),
     /// The deadline passes.
@@ -61,6 +63,8 @@ pub(crate) struct FakeHost {
     pub(crate) acts: Vec<&'static str>,
     /// What deletions have freed.
     pub(crate) freed: Space,
+    /// Left-overs that could not be removed.
+    pub(crate) refused: usize,
     calls: usize,
     late: bool,
     slices: usize,
@@ -88,6 +92,7 @@ impl FakeHost {
             },
             acts: Vec::new(),
             freed: Space::NONE,
+            refused: 0,
             calls: 0,
             late: false,
             slices: 4,
@@ -137,6 +142,12 @@ impl FakeHost {
             Fault::Hidden(position) => {
                 let name = at(position);
                 self.world.hidden.extend(name);
+            }
+            Fault::Begun(position) => {
+                let names: Vec<&String> = self.world.left.keys().collect();
+                let name = names.get(position % names.len().max(1));
+                let name = name.map(|name| (*name).clone());
+                self.world.begun.extend(name);
             }
             Fault::Rooted(position) => {
                 let name = at(position);
@@ -239,6 +250,44 @@ impl Host for FakeHost {
     }
 
     fn settle(&mut self) {}
+
+    fn remove_left_over(&mut self, left: &LeftOver) -> Result<(), FactError> {
+        assert!(!self.late, "a removal after the deadline");
+        assert!(!self.stopped, "a removal after the end was asked for");
+        let verb = match left.kind {
+            LeftOverKind::BuildDirectory => "remove_build_directory",
+            LeftOverKind::Log => "remove_build_log",
+        };
+        self.act(verb);
+        let name = left.path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert!(self.world.is_removable(&name, &self.policy), "{name} stays");
+        let fault = self.call();
+        if matches!(fault, Some(Fault::Fails)) || self.world.begun.contains(&name) {
+            self.refused += 1;
+            return Err(error("remove what a build has begun to use"));
+        }
+        let own = self.world.left.remove(&name).unwrap().own;
+        if !matches!(fault, Some(Fault::FreesNothing)) {
+            let before = self.world.disk;
+            self.world.free(own);
+            let freed = Space::free(&self.world.disk).minus(Space::free(&before));
+            self.freed = self.freed.plus(freed);
+        }
+        Ok(())
+    }
+
+    fn remove_root(&mut self, root: &StaleRoot) -> Result<(), FactError> {
+        assert!(!self.late, "a root given up after the deadline");
+        self.act("remove_root");
+        let name = root.auto.file_name().unwrap().to_str().unwrap().to_owned();
+        let removable = self.world.removable_autos(&self.policy);
+        assert!(removable.contains(&name), "{name} must stay");
+        if let Some(Fault::Fails | Fault::Unremovable) = self.call() {
+            return Err(error("give up a root"));
+        }
+        self.world.autos.remove(&name);
+        Ok(())
+    }
 
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {
         assert!(!self.late, "a generation given up after the deadline");

@@ -21,6 +21,8 @@ use proptest::{
     test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
 };
 
+use snowguard_host::LeftOverKind;
+
 use super::{
     Amount, BLOCK, ByteSize, End, FakeHost, Mode, Policy, Record, Report, Space, collect, faults,
     host::{Fault, Killed},
@@ -113,8 +115,18 @@ impl Life {
         let left = self.below(40) * BLOCK;
         let (files, word) = (self.below(30), format!("new{}", self.below(1000)));
         let (blocks, root) = (self.below(40), self.below(4) == 0);
+        let (leaves, auto) = (self.below(8), self.below(8) == 0);
         let world = &mut self.host.world;
         world.hidden.clear();
+        world.begun.clear();
+        match leaves {
+            0 => world.leave(&word, LeftOverKind::BuildDirectory, blocks),
+            1 => world.leave(&word, LeftOverKind::Log, 1),
+            _ => {}
+        }
+        if auto {
+            world.add_auto(&format!("auto-{word}"), blocks);
+        }
         world.disk.avail_bytes = left;
         world.disk.files_free = if world.disk.files > 0 { files } else { 0 };
         world.add(&word, blocks);
@@ -126,11 +138,12 @@ impl Life {
     }
 
     /// What must be there afterwards, whatever is done: all that Nix holds alive when every
-    /// generation that policy lets go is gone.
+    /// generation and root that policy lets go is gone.
     fn must_stay(&self) -> Names {
         let world = &self.host.world;
         let removable: BTreeSet<_> = world.removable(&self.policy).into_iter().collect();
-        world.alive_without(&removable)
+        let autos = world.removable_autos(&self.policy).into_iter().collect();
+        world.alive_without_both(&removable, &autos)
     }
 
     fn incident(&mut self, seen: &mut Seen) {
@@ -198,6 +211,9 @@ impl Life {
     }
 
     fn promises_hold(&mut self, must_stay: &Names, report: &Report, seen: &mut Seen) {
+        for act in &self.host.acts {
+            seen.note(act);
+        }
         let world = &self.host.world;
         let gone: Vec<&String> = must_stay
             .iter()
@@ -299,6 +315,10 @@ fn in_a_hundred_thousand_incidents_no_promise_is_broken() {
             "deadline",
             "no_progress",
             "cannot_help",
+            "remove_build_directory",
+            "remove_build_log",
+            "remove_generation",
+            "remove_root",
         ] {
             assert!(
                 seen.0.contains_key(what),

@@ -1,9 +1,14 @@
 //! Single stories of a collection that goes wrong.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+
+use snowguard_host::LeftOverKind;
 
 use super::{Amount, BLOCK, ByteSize, End, Fault, Mode, Policy, Space, run};
-use crate::gc::model::arbitrary::{empty, named};
+use crate::{
+    gc::model::arbitrary::{empty, named},
+    record::Step,
+};
 
 fn policy(blocks: u64) -> Policy {
     Policy {
@@ -196,4 +201,67 @@ fn one_that_goes_on_after_a_kill_writes_the_boot_menu_first() {
     let report = super::super::resume(&mut host, &target, "test", &mut records);
     assert_eq!(report.end, End::Reached);
     assert_eq!(host.acts, ["rewrite_boot_menu", "delete"]);
+}
+
+#[test]
+fn what_builds_left_goes_before_a_way_back_and_a_root_goes_last() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    world.add("a", 10);
+    world.leave("small", LeftOverKind::BuildDirectory, 5);
+    world.leave("large", LeftOverKind::BuildDirectory, 20);
+    world.leave("log", LeftOverKind::Log, 5);
+    world.add_generation("system", 1, 50);
+    world.add_generation("system", 2, 1);
+    world.add_auto("result", 50);
+    let rules = |blocks| Policy {
+        build_dirs_older_than: Some(Duration::from_secs(3600)),
+        logs_older_than: Some(Duration::from_secs(3600)),
+        stale_roots_older_than: Some(Duration::from_secs(3600)),
+        ..policy(blocks)
+    };
+    let acts = |blocks| {
+        let (host, report, _) = run(world.clone(), rules(blocks), BTreeMap::new());
+        assert_eq!(report.end, End::Reached, "{report:?}");
+        host.acts
+    };
+    let directory = "remove_build_directory";
+    assert_eq!(acts(10), ["delete"]);
+    assert_eq!(acts(30), ["delete", directory]);
+    assert_eq!(acts(35), ["delete", directory, directory]);
+    let left = ["delete", directory, directory, "remove_build_log"];
+    assert_eq!(acts(40), left);
+    let generation = ["remove_generation", "rewrite_boot_menu", "delete"];
+    assert_eq!(acts(41), [&left[..], &generation].concat());
+    let root = ["remove_root", "delete"];
+    assert_eq!(acts(140), [&left[..], &generation, &root].concat());
+
+    // Off, as they are where nothing is said of them.
+    let off = Policy {
+        stale_roots_older_than: None,
+        ..rules(140)
+    };
+    let (host, report, _) = run(world.clone(), off, BTreeMap::new());
+    assert_eq!(report.end, End::Short("cannot_help"), "{report:?}");
+    assert!(!host.acts.contains(&"remove_root"), "{:?}", host.acts);
+}
+
+#[test]
+fn a_directory_that_a_build_has_begun_to_use_stays_and_the_next_one_goes() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    world.leave("large", LeftOverKind::BuildDirectory, 20);
+    world.leave("small", LeftOverKind::BuildDirectory, 18);
+    world.begun.insert("large".to_owned());
+    let rules = Policy {
+        build_dirs_older_than: Some(Duration::ZERO),
+        ..policy(15)
+    };
+    let (host, report, records) = run(world, rules, BTreeMap::new());
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert!(host.world.left.contains_key("large"));
+    let failed = records.iter().find(|record| record.step == Step::Failed);
+    assert!(failed.unwrap().message.contains("begun"), "{failed:?}");
 }

@@ -1,0 +1,112 @@
+//! The second rung: what builds left behind, one after the other, with a look at what it brought.
+
+use serde_json::json;
+use snowguard_host::{FactError, LeftOver, LeftOverKind};
+
+use super::{
+    Plan, Run,
+    acts::{Ended, SEE_RECORDS},
+};
+use crate::{
+    gc::{ladder::frees, policy::Space},
+    record::Step,
+};
+
+/// So many logs go between two looks: they are small and many.
+const LOGS: usize = 256;
+
+impl Run<'_> {
+    /// Removes what builds left, until the target is reached. What cannot be removed is left out
+    /// of further plans.
+    pub(super) fn remove_left_overs(&mut self, plan: &Plan) -> Option<Ended> {
+        let before = self.look();
+        let mut failed = 0;
+        let chosen = &plan.left_overs.chosen;
+        let batches = chosen.chunk_by(|a, b| a.kind == b.kind).flat_map(|same| {
+            let most = match same[0].kind {
+                LeftOverKind::BuildDirectory => 1,
+                LeftOverKind::Log => LOGS,
+            };
+            same.chunks(most)
+        });
+        for batch in batches {
+            let mut gone = Vec::new();
+            let (mut error, mut ended) = (None, None);
+            for left in batch {
+                ended = self.is_over();
+                if ended.is_some() {
+                    break;
+                }
+                match self.host.remove_left_over(left) {
+                    Ok(()) => gone.push(left),
+                    Err(why) => {
+                        failed += 1;
+                        self.stuck.insert(left.path.clone());
+                        error = Some(why);
+                    }
+                }
+            }
+            self.tell_removed(&gone, error);
+            let need = self.need_now();
+            self.tell_progress(need.unwrap_or(plan.need));
+            if ended.is_some() || need == Some(Space::NONE) {
+                return ended;
+            }
+        }
+        // As under a snapshot: no generation is given up where removing frees nothing.
+        self.host.settle();
+        let gained = !before.covers(self.look());
+        (!gained && failed < chosen.len()).then_some(("no_progress", "a round freed nothing"))
+    }
+
+    fn is_over(&self) -> Option<Ended> {
+        if self.host.is_asked_to_stop() {
+            return Some(("stopped", "the end was asked for"));
+        }
+        let is_late = self.host.elapsed() >= self.policy.deadline;
+        is_late.then_some(("deadline", SEE_RECORDS))
+    }
+
+    fn look(&mut self) -> Space {
+        self.host
+            .file_system()
+            .map_or(Space::NONE, |now| Space::free(&now))
+    }
+
+    fn need_now(&mut self) -> Option<Space> {
+        self.host
+            .file_system()
+            .ok()
+            .map(|now| self.policy.need(&now))
+    }
+
+    fn tell_removed(&mut self, gone: &[&LeftOver], error: Option<FactError>) {
+        if let Some(first) = gone.first() {
+            let freed = gone.iter().map(|left| frees(left));
+            let freed = freed.fold(Space::NONE, Space::plus);
+            let facts = json!({"path": first.path, "removed": gone.len(), "frees": freed});
+            let (reason, message) = match first.kind {
+                LeftOverKind::BuildDirectory => (
+                    "remove_build_directory",
+                    format!(
+                        "removed {:?}, which a build left, and which frees {freed}",
+                        first.path
+                    ),
+                ),
+                LeftOverKind::Log => (
+                    "remove_build_log",
+                    format!("removed {} old build logs, which frees {freed}", gone.len()),
+                ),
+            };
+            self.record(Step::Act, reason, message, facts);
+        }
+        if let Some(error) = error {
+            self.record(
+                Step::Failed,
+                "remove_left_over",
+                error.to_string(),
+                json!(null),
+            );
+        }
+    }
+}
