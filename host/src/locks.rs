@@ -14,8 +14,7 @@ use std::{
 };
 
 use crate::{FactError, Layout, Result};
-use mounts::Device;
-pub(crate) use mounts::Mounts;
+pub(crate) use mounts::{Device, Mounts};
 use table::Entry;
 
 const ATTEMPT: &str = "see who holds a lock";

@@ -14,13 +14,13 @@ use super::ATTEMPT;
 use crate::{FactError, Result};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Device {
-    pub(super) major: u32,
-    pub(super) minor: u32,
+pub(crate) struct Device {
+    pub(crate) major: u32,
+    pub(crate) minor: u32,
 }
 
 impl Device {
-    pub(super) fn of(meta: &fs::Metadata) -> Self {
+    pub(crate) fn of(meta: &fs::Metadata) -> Self {
         // The encoding of dev_t in the C library (makedev(3)); both parts have 32 bits.
         let dev = meta.dev();
         let part = |bits: u64| u32::try_from(bits).unwrap_or(u32::MAX);
@@ -77,7 +77,7 @@ impl Mounts {
     }
 
     /// The device of the file system that `file` is on, `own` being what `stat` says of it.
-    pub(super) fn device_of(&self, own: Device, file: &Path) -> Result<Device> {
+    pub(crate) fn device_of(&self, own: Device, file: &Path) -> Result<Device> {
         // A device that some mount has is one of the kernel's own: no need to look further.
         if self.0.iter().any(|mount| mount.device == own) {
             return Ok(own);

@@ -113,6 +113,11 @@ impl Host for RealHost {
         Ok(Collector::find(&self.layout)?.map(|other| other.to_string()))
     }
 
+    fn database_writer(&mut self) -> Result<Option<String>, FactError> {
+        let writer = snowguard_host::database_writer(&self.layout)?;
+        Ok(writer.map(|pid| format!("process {pid} holds the store database for writing")))
+    }
+
     fn pause(&mut self, span: Duration) {
         let begun = Instant::now();
         while begun.elapsed() < span && !self.is_asked_to_stop() {

@@ -63,6 +63,8 @@ pub enum Reason {
     RootsUnreadable,
     /// Another collection is under way.
     Collecting,
+    /// Somebody holds the database for writing and does not let go.
+    DatabaseBusy,
     /// Enough is free.
     NotNeeded,
     /// Too little could be freed to be worth it.
@@ -71,7 +73,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, for counters that begin at zero.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Off,
         Self::Held,
         Self::Cooldown,
@@ -81,6 +83,7 @@ impl Reason {
         Self::Blind,
         Self::RootsUnreadable,
         Self::Collecting,
+        Self::DatabaseBusy,
         Self::NotNeeded,
         Self::CannotHelp,
     ];
@@ -97,6 +100,7 @@ impl Reason {
             Self::Blind => "blind",
             Self::RootsUnreadable => "roots_unreadable",
             Self::Collecting => "collecting",
+            Self::DatabaseBusy => "database_busy",
             Self::NotNeeded => "not_needed",
             Self::CannotHelp => "cannot_help",
         }

@@ -85,6 +85,11 @@ pub trait Host {
     /// # Errors
     /// What could not be read.
     fn other_collector(&mut self) -> Result<Option<String>, FactError>;
+    /// Who holds the database of Nix for writing now, as a sentence begins.
+    ///
+    /// # Errors
+    /// What could not be read.
+    fn database_writer(&mut self) -> Result<Option<String>, FactError>;
     /// Lets time pass, or less of it if the end is asked for.
     fn pause(&mut self, span: Duration);
     /// Whether the end is asked for.

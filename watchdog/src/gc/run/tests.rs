@@ -53,6 +53,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Late),
         1 => Just(Fault::Stop),
         1 => (0..700_usize).prop_map(Fault::Others),
+        1 => (0..700_usize).prop_map(Fault::Locked),
     ]
 }
 

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Unremovable,
     /// Somebody else collects, for so many looks.
     Others(usize),
+    /// Somebody writes to the database, for so many looks.
+    Locked(usize),
     /// The end is asked for.
     Stop,
     /// Somebody else takes so many bytes and inodes.
@@ -69,6 +71,7 @@ pub(crate) struct FakeHost {
     late: bool,
     slices: usize,
     others: usize,
+    locked: usize,
     waited: Duration,
     stopped: bool,
     /// A system generation went, and the menu names it still.
@@ -97,6 +100,7 @@ impl FakeHost {
             late: false,
             slices: 4,
             others: 0,
+            locked: 0,
             waited: Duration::ZERO,
             stopped: false,
             menu_is_old: false,
@@ -155,6 +159,7 @@ impl FakeHost {
             }
             Fault::Late => self.late = true,
             Fault::Others(looks) => self.others += looks,
+            Fault::Locked(looks) => self.locked += looks,
             Fault::Stop => self.stopped = true,
             // No message: nothing is wrong.
             Fault::Killed => std::panic::resume_unwind(Box::new(Killed)),
@@ -351,6 +356,12 @@ impl Host for FakeHost {
         let there = self.others > 0;
         self.others = self.others.saturating_sub(1);
         Ok(there.then(|| "somebody".to_owned()))
+    }
+
+    fn database_writer(&mut self) -> Result<Option<String>, FactError> {
+        let there = self.locked > 0;
+        self.locked = self.locked.saturating_sub(1);
+        Ok(there.then(|| "a writer".to_owned()))
     }
 
     fn pause(&mut self, span: Duration) {

@@ -172,6 +172,30 @@ fn a_collector_that_ends_in_time_is_waited_for_and_one_that_does_not_is_named() 
 }
 
 #[test]
+fn a_writer_is_waited_for_and_named_only_if_it_does_not_let_go() {
+    for (looks, told, reached) in [(1, 0, true), (30, 1, true), (700, 1, false)] {
+        let mut world = empty();
+        world.disk.avail_bytes = 4 << 20;
+        world.disk.files = 0;
+        world.add("a", 40);
+        let faults = BTreeMap::from([(1, Fault::Locked(looks))]);
+        let (host, report, records) = run(world, policy(30), faults);
+        let waited = records.iter().filter(|record| record.reason == "waiting");
+        assert_eq!(waited.count(), told, "{looks} looks");
+        if reached {
+            assert_eq!(report.end, End::Reached);
+        } else {
+            let End::Refused(refusal) = report.end else {
+                panic!("{report:?}")
+            };
+            assert_eq!(refusal.reason.name(), "database_busy");
+            assert!(refusal.detail.contains("a writer"), "{}", refusal.detail);
+            assert!(host.acts.is_empty(), "{:?}", host.acts);
+        }
+    }
+}
+
+#[test]
 fn the_boot_menu_is_written_once_before_what_it_named_is_deleted() {
     let mut world = empty();
     world.disk.avail_bytes = 4 << 20;

@@ -1,0 +1,160 @@
+//! A database that somebody holds. Nix waits for it without a word, up to an hour.
+//!
+//! Promise 2: "It frees what it promised or says why not".
+//! Promise 6: "Each decision, act or refusal, is in the journal and in a metric, with its reason."
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use snowguard_exporter::units::{Amount, ByteSize};
+use snowguard_host::{Layout, store::FileSystem};
+use snowguard_tests::{
+    lab::{self, Nix, Running},
+    nix_daemon::NixDaemon,
+    small_store::{Kind, SmallStore},
+};
+use snowguard_watchdog::{
+    gc::{
+        policy::Policy,
+        run::{End, collect},
+    },
+    record::{Mode, Record, Recorder, Step},
+};
+
+use super::{heal, host, policy, store};
+
+/// How it is held.
+#[derive(Debug, Clone, Copy)]
+enum How {
+    /// A transaction that writes: readers go on.
+    Writing,
+    /// A connection in exclusive mode: nobody else gets in.
+    Exclusive,
+}
+
+const HOLDS: &str = "SNOWGUARD_TEST_HOLDS";
+const HELD: &str = "the database is held";
+
+/// This test, run again by itself, holds the database: in one process its locks would go with the
+/// first file of the database that is closed.
+fn hold(store: &SmallStore, how: How) -> Running {
+    let database = store.root.join("nix/var/nix/db/db.sqlite");
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", "--nocapture"])
+        .arg("locked::a_database_that_is_held_is_waited_for_with_a_word_and_not_for_ever")
+        .env(HOLDS, format!("{how:?} {}", database.display()))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut holder = Running::start(&mut command);
+    let said = BufReader::new(holder.0.stdout.take().unwrap());
+    let held = said.lines().any(|line| line.unwrap().contains(HELD));
+    assert!(held);
+    holder
+}
+
+fn hold_until_told(asked: &str) {
+    let (how, database) = asked.split_once(' ').unwrap();
+    let db = rusqlite::Connection::open(database).unwrap();
+    let text = match how {
+        "Writing" => "BEGIN IMMEDIATE",
+        _ => "PRAGMA locking_mode = EXCLUSIVE; BEGIN IMMEDIATE",
+    };
+    db.execute_batch(text).unwrap();
+    println!("{HELD}");
+    std::io::stdout().flush().unwrap();
+    let _ = std::io::stdin().read_to_end(&mut Vec::new());
+}
+
+/// Lets go when the journal says that it is waited for.
+struct LetsGo {
+    records: Vec<Record>,
+    holder: Option<Running>,
+}
+
+impl Recorder for LetsGo {
+    fn record(&mut self, record: Record) {
+        println!("{:?} {}: {}", record.step, record.reason, record.message);
+        if record.reason == "waiting" {
+            self.holder = None;
+        }
+        self.records.push(record);
+    }
+}
+
+fn asks_for(store: &SmallStore) -> Policy {
+    let free = FileSystem::read(&Layout::new(&store.root)).unwrap();
+    Policy {
+        target: Amount::Bytes(ByteSize(free.avail_bytes + (30 << 20))),
+        target_files_percent: 0,
+        trigger_files_percent: 0,
+        ..policy(Mode::Act)
+    }
+}
+
+fn runs() -> Vec<(Nix, How, bool)> {
+    let with = |release, how, daemon| (lab::nix(release), how, daemon);
+    if std::env::var("SNOWGUARD_MATRIX").is_ok_and(|asked| asked == "all") {
+        let mut runs = Vec::new();
+        for release in lab::all_nix().iter().map(|nix| nix.release) {
+            for how in [How::Writing, How::Exclusive] {
+                runs.extend([true, false].map(|daemon| with(release, how, daemon)));
+            }
+        }
+        return runs;
+    }
+    vec![
+        with("bookworm", How::Writing, true),
+        with("trixie", How::Exclusive, false),
+        with("sid", How::Exclusive, true),
+        with("sid", How::Writing, false),
+    ]
+}
+
+#[test]
+fn a_database_that_is_held_is_waited_for_with_a_word_and_not_for_ever() {
+    if let Ok(asked) = std::env::var(HOLDS) {
+        return hold_until_told(&asked);
+    }
+    lab::must_be_root();
+    for (nix, how, has_daemon) in runs() {
+        println!("== {} held {how:?}, daemon {has_daemon}", nix.release);
+        let dir = tempfile::tempdir().unwrap();
+        let (store, live, systems) = store(dir.path(), &nix, Kind::Ext4);
+        let _daemon = has_daemon.then(|| NixDaemon::start(&nix, &store));
+
+        // Held for longer than is waited.
+        let holder = hold(&store, how);
+        let pid = holder.0.id().to_string();
+        let short = Policy {
+            wait: Duration::from_secs(2),
+            ..asks_for(&store)
+        };
+        let (report, records) = heal(&store, &nix, &short, Vec::new());
+        let End::Refused(refusal) = report.end else {
+            panic!("{report:?}")
+        };
+        assert_eq!(refusal.reason.name(), "database_busy");
+        assert!(refusal.detail.contains(&pid), "{}", refusal.detail);
+        assert!(records.iter().any(|record| record.reason == "waiting"));
+        assert_eq!(records.last().unwrap().step, Step::Refused);
+
+        // Held until it is told of, and let go.
+        let mut recorder = LetsGo {
+            records: Vec::new(),
+            holder: Some(holder),
+        };
+        let target = asks_for(&store);
+        let mut host = host(&store, &nix, Vec::new());
+        let report = collect(&mut host, &target, "test", &mut recorder);
+        assert!(recorder.holder.is_none(), "it was told of");
+        assert_eq!(report.end, End::Reached, "{:?}", recorder.records);
+        for path in live.iter().chain(&systems) {
+            assert!(store.is_valid(path), "{path}");
+        }
+        store.verify();
+    }
+}
