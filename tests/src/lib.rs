@@ -1,6 +1,7 @@
 //! What the end-to-end tests share: the real parts of the lab, stores to try them on, and hosts
 //! that the real programs watch.
 
+pub mod build_host;
 pub mod daemon;
 pub mod host;
 pub mod lab;
@@ -9,5 +10,6 @@ pub mod nix_daemon;
 pub mod programs;
 pub mod prometheus;
 pub mod random_store;
+pub mod slow_cache;
 pub mod small_store;
 pub mod wait;

@@ -12,6 +12,8 @@ mod boot_menu;
 mod by_hand;
 mod daemon;
 mod faults;
+mod in_flight;
+mod locked;
 mod target_root;
 
 use std::{

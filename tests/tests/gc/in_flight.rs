@@ -1,0 +1,177 @@
+//! Builds and substitutions that go on while garbage is collected, and what builds left that were
+//! killed.
+//!
+//! Promise 1: "Snowguard never deletes a path that Nix holds alive".
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use snowguard_exporter::units::{Amount, ByteSize};
+use snowguard_host::{Ages, BuildUsers, Layout, LeftOvers, Locks, NixConf, store::FileSystem};
+use snowguard_tests::{
+    build_host::BuildHost,
+    lab::{self, Running},
+    slow_cache::SlowCache,
+    wait::until,
+};
+use snowguard_watchdog::{
+    gc::{policy::Policy, run::End},
+    record::{Mode, Step},
+};
+
+use super::{heal, policy};
+
+fn layout(host: &BuildHost) -> Layout {
+    Layout::new(&host.store.root)
+}
+
+/// A policy that asks for so many KiB more than there are, and of which age counts for nothing.
+fn asks_for(host: &BuildHost, kib: u64) -> Policy {
+    let free = FileSystem::read(&layout(host)).unwrap().avail_bytes;
+    Policy {
+        target: Amount::Bytes(ByteSize(free + (kib << 10))),
+        target_files_percent: 0,
+        trigger_files_percent: 0,
+        build_dirs_older_than: Some(Duration::ZERO),
+        minimum_gain_percent: 1,
+        ..policy(Mode::Act)
+    }
+}
+
+fn succeeds(client: &mut Running) {
+    let status = until("the client ends", || client.0.try_wait().unwrap());
+    assert!(status.success(), "{status}");
+}
+
+#[test]
+fn builds_and_substitutions_in_flight_end_well_while_garbage_is_collected() {
+    for nix in lab::all_nix() {
+        println!("== {}", nix.release);
+        let host = BuildHost::new(&nix, 200, "");
+        let wanted = host.store.add("wanted", 2048);
+        let cache = tempfile::tempdir().unwrap();
+        let url = format!("file://{}?compression=none", cache.path().display());
+        let root = host.store.root.to_str().unwrap();
+        nix.run(
+            "nix",
+            &host.store.home,
+            &["copy", "--store", root, "--to", &url, &wanted],
+        );
+        host.store.store(&["--delete", &wanted]);
+        let cache = SlowCache::serve(cache.path().to_owned());
+        let substituters = format!("substituters = {}\n", cache.url);
+        for etc in [
+            host.path("etc/nix/nix.conf"),
+            host.store.home.join("etc/nix/nix.conf"),
+        ] {
+            let conf = fs::read_to_string(&etc).unwrap();
+            fs::write(&etc, conf + &substituters).unwrap();
+        }
+        for number in 0..30 {
+            host.store.add(&format!("dead-{number}"), 1024);
+        }
+        let derivation = host.gated("slow");
+        let _daemon = host.daemon();
+        let mut build = host.realise(&derivation);
+        let mut substitution = host.realise(&wanted);
+        let directory = host.directory_of("slow");
+        cache.half_given();
+
+        let (report, records) = heal(&host.store, &nix, &asks_for(&host, 25 << 10), Vec::new());
+        assert_eq!(report.end, End::Reached, "{records:?}");
+        assert!(directory.exists(), "{directory:?}");
+        host.let_go("slow");
+        cache.let_go();
+        succeeds(&mut build);
+        succeeds(&mut substitution);
+        assert!(host.store.is_valid(&wanted));
+        host.store.verify();
+    }
+}
+
+/// The worker of Nix that builds a derivation.
+fn worker(host: &BuildHost, derivation: &str) -> Pid {
+    let layout = layout(host);
+    let conf = NixConf::read(&layout).unwrap();
+    until("its worker is seen", || {
+        let users = BuildUsers::read(&layout, &conf, &Locks::read(&layout).unwrap()).unwrap();
+        let builds = users.builds.unwrap().active;
+        let build = builds.iter().find(|build| build.derivation == derivation)?;
+        Some(Pid::from_raw(i32::try_from(build.pid).unwrap()))
+    })
+}
+
+/// Processes whose working directory is in one of this name. Seen from here the path to it is that
+/// within its own mount.
+fn inside(directory: &Path) -> Vec<Pid> {
+    let is_inside = |pid: &Pid| {
+        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
+        cwd.iter().any(|part| Some(part) == directory.file_name())
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .map(Pid::from_raw)
+        .filter(is_inside)
+        .collect()
+}
+
+#[test]
+fn the_directory_of_a_killed_build_goes_and_that_of_a_running_one_stays() {
+    for nix in lab::all_nix() {
+        println!("== {}", nix.release);
+        let host = BuildHost::new(&nix, 100, "substitute = false");
+        let (killed, running) = (host.gated("killed"), host.gated("running"));
+        let _daemon = host.daemon();
+        let _client = host.realise(&killed);
+        let mut client = host.realise(&running);
+        let directories = [host.directory_of("killed"), host.directory_of("running")];
+        let found = || {
+            let ages = Ages {
+                build_directories: Some(Duration::ZERO),
+                logs: Some(Duration::ZERO),
+            };
+            let left = LeftOvers::read(&layout(&host), ages, SystemTime::now());
+            assert_eq!(left.unreadable.len(), 0, "{:?}", left.unreadable);
+            let paths = left.found.into_iter().map(|found| found.path);
+            paths.collect::<Vec<_>>()
+        };
+        assert_eq!(found(), Vec::<PathBuf>::new(), "both run");
+
+        // As the kernel does when memory is short. The builder lives on.
+        kill(worker(&host, &killed), Signal::SIGKILL).unwrap();
+        let builders = inside(&directories[0]);
+        assert!(!builders.is_empty());
+        let without_log = |found: Vec<PathBuf>| -> Vec<PathBuf> {
+            let is_log = |path: &PathBuf| path.starts_with(host.path("nix/var/log"));
+            found.into_iter().filter(|path| !is_log(path)).collect()
+        };
+        assert_eq!(
+            without_log(found()),
+            Vec::<PathBuf>::new(),
+            "its builder is in it"
+        );
+        for builder in builders {
+            let _ = kill(builder, Signal::SIGKILL);
+        }
+        until("it is nobody's", || {
+            (without_log(found()) == [directories[0].clone()]).then_some(())
+        });
+
+        // The derivation is dead now, and for it Nix drops its reserve of 8 MiB.
+        let (report, records) = heal(&host.store, &nix, &asks_for(&host, 8704), Vec::new());
+        assert_eq!(report.end, End::Reached, "{records:?}");
+        let mut acts = records.iter().filter(|record| record.step == Step::Act);
+        assert!(acts.any(|record| record.reason == "remove_build_directory"));
+        assert!(!directories[0].exists() && directories[1].exists());
+        host.let_go("running");
+        succeeds(&mut client);
+        host.store.verify();
+    }
+}
