@@ -14,6 +14,7 @@ mod daemon;
 mod faults;
 mod in_flight;
 mod locked;
+mod other_disk;
 mod target_root;
 
 use std::{

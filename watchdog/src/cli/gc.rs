@@ -32,6 +32,8 @@ use snowguard_watchdog::{
 
 use super::{Host, arguments, failure::Failure, page::Page, plan, text};
 
+/// Below the run directory: where its lines wait that the journal does not take.
+pub(super) const BY_HAND: &str = "by-hand";
 /// How often the bar is drawn.
 const DRAWN: Duration = Duration::from_millis(200);
 const BAR: u64 = 30;
@@ -73,7 +75,7 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
     let policy = policy(&settings, asked.plan.free, &FileSystem::read(&host.layout)?);
     let incident = format!("gc-by-hand-{}", clock::now_ms());
     // Lines that the disk does not take wait apart from those of the watchdog.
-    let mut journal = Journal::at(&state_dir, &run_dir.join("by-hand")).rotated(settings.journal);
+    let mut journal = Journal::at(&state_dir, &run_dir.join(BY_HAND)).rotated(settings.journal);
     let report = collect(&mut real, &policy, &incident, &mut journal);
     journal.flush();
     if io::stderr().is_terminal() {

@@ -8,7 +8,7 @@ use snowguard_watchdog::{
     watch::RUN_DIR,
 };
 
-use super::{Host, arguments, failure::Failure, page::Page, say, table::Table, text};
+use super::{Host, arguments, failure::Failure, gc::BY_HAND, page::Page, say, table::Table, text};
 
 /// So many lines that are no records are named one by one.
 const NAMED: usize = 5;
@@ -36,10 +36,14 @@ impl Journal {
             mut records,
             mut unreadable,
         } = read(&path)?;
-        // Lines that a full disk has not taken yet.
-        let waiting = read(&journal::path_in(&host.layout.inside(RUN_DIR)))?;
-        records.extend(waiting.records);
-        unreadable.extend(waiting.unreadable);
+        // Lines that a full disk has not taken yet: the watchdog's, and those of a collection by
+        // hand.
+        let run_dir = host.layout.inside(RUN_DIR);
+        for directory in [run_dir.join(BY_HAND), run_dir] {
+            let waiting = read(&journal::path_in(&directory))?;
+            records.extend(waiting.records);
+            unreadable.extend(waiting.unreadable);
+        }
         for line in unreadable.iter().take(NAMED) {
             say(&format!(
                 "snowguard: warning: {line}; one after a crash is normal"
