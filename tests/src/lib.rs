@@ -4,6 +4,7 @@
 pub mod build_host;
 pub mod daemon;
 pub mod host;
+pub mod killer;
 pub mod lab;
 pub mod large_store;
 pub mod nix_daemon;

@@ -16,6 +16,9 @@ use crate::{
     wait::until,
 };
 
+/// Where a daemon listens, below the root.
+pub const SOCKET: &str = "nix/var/nix/daemon-socket/socket";
+
 /// A daemon that serves a store below a root at the place where clients look for it. It ends with
 /// the test.
 #[derive(Debug)]
@@ -32,7 +35,16 @@ impl NixDaemon {
     /// If it cannot be started.
     #[must_use]
     pub fn start(nix: &Nix, store: &SmallStore) -> Self {
-        let socket = store.root.join("nix/var/nix/daemon-socket/socket");
+        Self::start_at(nix, store, &store.root.join(SOCKET))
+    }
+
+    /// Starts it so that it listens elsewhere.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    #[must_use]
+    pub fn start_at(nix: &Nix, store: &SmallStore, socket: &Path) -> Self {
+        let socket = socket.to_owned();
         fs::create_dir_all(socket.parent().unwrap()).unwrap();
         // One that was killed leaves its socket behind.
         let _ = fs::remove_file(&socket);

@@ -6,7 +6,12 @@ use std::{
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
 };
 
-use snowguard_tests::{host::Host, lab};
+use snowguard_tests::{
+    host::Host,
+    killer::{At, Killer},
+    lab,
+    nix_daemon::NixDaemon,
+};
 use snowguard_watchdog::record::Step;
 
 use crate::{SPACE_LOW, furnish};
@@ -97,4 +102,48 @@ fn a_collection_that_a_kill_cut_short_is_not_gone_on_with_while_an_operator_hold
             .iter()
             .all(|record| record.reason != "resumed" && record.step != Step::Done)
     );
+}
+
+#[test]
+fn killed_at_any_point_of_a_talk_with_the_daemon_it_heals_when_started_again() {
+    let runs = [
+        (At::Asking, "bookworm"),
+        (At::Asked, "trixie"),
+        (At::FirstPath, "sid"),
+        (At::Middle, "bookworm"),
+        (At::Answered, "trixie"),
+    ];
+    for (at, release) in runs {
+        println!("== killed at {at:?}, Nix of {release}");
+        let nix = lab::nix(release);
+        let host = Host::new(&nix, 100);
+        let alive = furnish(&host);
+        let socket = host.beside("daemon.socket");
+        let _daemon = NixDaemon::start_at(&nix, &host.store, &socket);
+        let killer = Killer::between(host.root(), &socket, at);
+        host.configure(
+            SPACE_LOW,
+            "[gc]\nmode = 'act'\ntrigger = '12%'\ntarget = '25%'\nkeep_generations = 2\n\
+             ballast = '16MiB'\ncooldown = '1s'\n",
+        );
+        let mut watchdog = host.watch();
+        killer.kills(watchdog.id());
+        host.published("snowguard_gc_ballast_ready", &[], 1.0);
+        host.store.fill_bytes();
+        assert_eq!(watchdog.end().signal(), Some(9), "{}", watchdog.log());
+        assert!(killer.has_killed());
+
+        let watchdog = host.watch();
+        // What the killed one had Nix do may suffice.
+        if matches!(at, At::Asking) {
+            let done = host.recorded(Step::Done, "reached");
+            let begun = host.recorded(Step::Act, "drop_ballast");
+            assert_eq!(begun.incident, done.incident, "it is the same incident");
+        }
+        let _ = watchdog.logged("alert resolved");
+        for path in &alive {
+            assert!(host.store.is_valid(path), "{path}");
+        }
+        host.store.verify();
+    }
 }
