@@ -106,3 +106,21 @@ fn what_cannot_be_reached_is_freed_as_far_as_it_goes_and_said_with_a_code_of_its
     let _ = fs::metadata(host.root()).unwrap();
     host.store.verify();
 }
+
+#[test]
+fn a_hold_ends_a_collection_by_hand_that_goes_on() {
+    let (host, ..) = furnished();
+    // A Nix in mid-delete when the operator says so, and that would go on for long.
+    let bin = host.beside("bin");
+    fs::create_dir(&bin).unwrap();
+    let hold = host.root().join("var/lib/snowguard/hold");
+    let script = format!("#!/bin/sh\n: > {}\nexec sleep 1000\n", hold.display());
+    fs::write(bin.join("nix-store"), script).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(bin.join("nix-store"), executable).unwrap();
+    let text = format!("[watchdog]\nnix_bin = {bin:?}\n[gc]\nmode = 'observe'\nballast = '0B'\n");
+    host.configure("", &text);
+    let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+    assert!(said(&output).contains("stopped"), "{}", said(&output));
+}

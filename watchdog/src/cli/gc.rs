@@ -3,6 +3,7 @@
 
 use std::{
     io::{self, BufRead as _, IsTerminal as _, Write as _},
+    path::PathBuf,
     thread,
     time::{Duration, Instant},
 };
@@ -37,6 +38,8 @@ pub(super) const BY_HAND: &str = "by-hand";
 /// How often the bar is drawn.
 const DRAWN: Duration = Duration::from_millis(200);
 const BAR: u64 = 30;
+/// How often a hold is looked for.
+const HELD: Duration = Duration::from_millis(200);
 
 pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Result<(), Failure> {
     if asked.dry_run {
@@ -67,6 +70,7 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
     let _alone = Alone::take(&run_dir).map_err(not_alone)?;
     let stop = Stop::new();
     heed_signals(&stop)?;
+    heed_hold(&stop, state_dir.clone());
     let mut real = collected_host(&host.layout, &settings, plan::good(host, &settings)?, stop);
     let mut bar = Bar::new();
     if io::stderr().is_terminal() {
@@ -127,6 +131,17 @@ fn heed_signals(stop: &Stop) -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+/// An operator's hold ends it, too.
+fn heed_hold(stop: &Stop, state_dir: PathBuf) {
+    let stop = stop.clone();
+    thread::spawn(move || {
+        while hold::standing(&state_dir).is_none() {
+            thread::sleep(HELD);
+        }
+        stop.ask();
+    });
 }
 
 fn conclude(

@@ -5,45 +5,55 @@ use snowguard_host::{FactError, LeftOverKind, store::FileSystem};
 
 use super::{End, Plan, Report, Run};
 use crate::{
-    gc::policy::Space,
+    gc::{
+        ladder::{StaleRoot, Victim},
+        policy::Space,
+    },
     record::{Record, Remedy, Step},
 };
 
 impl Run<'_> {
     pub(super) fn announce(&mut self, plan: &Plan, round: usize) {
-        let generations: Vec<String> = (plan.victims.iter())
-            .map(|victim| format!("{} of {}", victim.id.number, victim.profile.display()))
-            .collect();
+        let generation =
+            |victim: &Victim| format!("{} of {}", victim.id.number, victim.profile.display());
+        let root = |root: &StaleRoot| root.link.display().to_string();
         let directories = plan.left_overs.count(LeftOverKind::BuildDirectory);
         let logs = plan.left_overs.count(LeftOverKind::Log);
-        let mut then = String::new();
+        // Each step with what it frees after those before it.
+        let mut steps = vec![format!(
+            "delete {} dead entries, which frees {}",
+            plan.dead_entries(),
+            plan.dead.frees
+        )];
         if directories + logs > 0 {
-            then = format!(
-                ", then remove {directories} left-over build directories and {logs} old build logs"
-            );
+            steps.push(format!(
+                "remove {directories} left-over build directories and {logs} old build logs ({})",
+                plan.left_overs.frees
+            ));
         }
-        if !generations.is_empty() {
-            then += &format!(", then give up generations {}", generations.join(", "));
-        }
-        let roots: Vec<String> = (plan.roots.iter())
-            .map(|root| root.link.display().to_string())
-            .collect();
-        if !roots.is_empty() {
-            then += &format!(", then give up the roots {}", roots.join(", "));
-        }
+        let bytes = crate::text::bytes;
+        steps.extend(plan.victims.iter().map(|victim| {
+            let frees = bytes(victim.frees.bytes);
+            format!("give up generation {} ({frees})", generation(victim))
+        }));
+        steps.extend(plan.roots.iter().map(|stale| {
+            let frees = bytes(stale.frees.bytes);
+            format!("give up the root {} ({frees})", root(stale))
+        }));
         let reach = if plan.reaches_target() {
             ""
         } else {
             "; this does not reach the target"
         };
         let message = format!(
-            "{} are missing to the target: delete {} dead entries{then}, which frees {}{reach}. \
-             Never touched: {}",
+            "{} are missing to the target: {}; {} in all{reach}. Never touched: {}",
             plan.need,
-            plan.dead_entries(),
+            steps.join(", then "),
             plan.promised,
             plan.kept,
         );
+        let generations: Vec<String> = plan.victims.iter().map(generation).collect();
+        let roots: Vec<String> = plan.roots.iter().map(root).collect();
         self.record(
             Step::Plan,
             if round == 0 { "plan" } else { "plan_again" },

@@ -276,9 +276,15 @@ impl Remedies {
             return;
         };
         let left = file_system.avail_bytes.saturating_sub(self.ballast.size());
-        if file_system.avail_bytes < self.settings.gc.target_on(&file_system).bytes
+        if self.settings.gc.need(&file_system) != Space::NONE
             || left <= self.settings.gc.trigger_on(&file_system).bytes
         {
+            return;
+        }
+        // It lies beside the database, which may be on a disk of its own. One that it would all but
+        // fill would be filled and emptied again in each tick.
+        let room = FileSystem::of_state(&self.layout).map_or(0, |state| state.avail_bytes);
+        if room < self.ballast.size().saturating_mul(2) {
             return;
         }
         // A collection by hand may be about to drop it.
