@@ -4,9 +4,9 @@
 # path is old enough to go, and Nix's reserve is away at first, so that it counts for nobody.
 # To reach: 20 times as fast as either peer to the target, at most 10 % more freed than asked for,
 # no generation lost.
+#
+#   BENCH_FREE="256 800"   MiB to be freed; all that is dead holds some 1000
 . tests/bench.d/measure
-mebibytes=256
-target=$((mebibytes << 20))
 mnt=$out/mnt
 mkdir -p "$mnt" /nix
 trap 'umount -l /nix "$mnt" 2>/dev/null; rm -rf "$out"' EXIT
@@ -52,7 +52,8 @@ for paths in $BENCH_PATHS; do
   root=$BENCH_DIR/$paths/root home=$BENCH_DIR/$paths/home
   "$BIN/snowguard" store --dead --root "$root" >"$out/dead"
   generations=$(ls "$root/nix/var/nix/profiles" | grep -c '^system-[0-9]*-link$')
-  for peer in $BENCH_PEERS; do
+  for peer in $BENCH_PEERS; do for mebibytes in ${BENCH_FREE-256 800}; do
+    target=$((mebibytes << 20))
     nix=$LAB/bin/nix-$peer
     first=""
     printf '%s paths, %s dead, %s MiB to be freed, %s, load %s\n\n' "$paths" "$(wc -l <"$out/dead")" \
@@ -93,5 +94,5 @@ for paths in $BENCH_PATHS; do
     contest '`nix-collect-garbage -d`' sh -c 'mount --bind "$0" /nix && [ /nix/var/nix/db -ef "$0/var/nix/db" ] && exec "$1" -d' "$mnt/root/nix" "$nix/nix-collect-garbage"
     umount -l /nix 2>/dev/null || true
     echo
-  done
+  done; done
 done
