@@ -40,6 +40,10 @@ let
       '';
   reload = "${pkgs.coreutils}/bin/kill -HUP $MAINPID";
   canRun = pkgs.stdenv.buildPlatform.canExecute pkgs.stdenv.hostPlatform;
+  # While this file is there, an updater is held: see `watchdog/src/act/hold_updater.rs`.
+  held.unitConfig.ConditionPathExists = [
+    "!${cfg.settings.watchdog.state_dir or "/var/lib/snowguard"}/updater-held"
+  ];
   configFile = if canRun then checked else written;
 in
 {
@@ -151,6 +155,15 @@ in
           ExecReload = reload;
         };
       };
+    })
+
+    # The watchdog holds the running ones itself; after a boot it would come too late for that.
+    (lib.mkIf (cfg.watchdog.enable && (config.system.autoUpgrade.enable or false)) {
+      systemd.services.nixos-upgrade = held;
+    })
+
+    (lib.mkIf (cfg.watchdog.enable && (config.services.comin.enable or false)) {
+      systemd.services.comin = held;
     })
 
     (lib.mkIf cfg.watchdog.enable {

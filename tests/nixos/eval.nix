@@ -30,6 +30,10 @@ let
       type = types.attrsOf types.anything;
       inherit default;
     };
+  off = mkOption {
+    type = types.bool;
+    default = false;
+  };
   nixos.options = {
     systemd.services = any { };
     systemd.package = mkOption {
@@ -40,6 +44,8 @@ let
       type = types.package;
       default = output "nix";
     };
+    system.autoUpgrade.enable = off;
+    services.comin.enable = off;
     environment.etc = any { };
     environment.systemPackages = mkOption {
       type = types.listOf types.package;

@@ -17,7 +17,14 @@ use snowguard_exporter::{
     units::{Amount, ByteSize, TimeSpan},
 };
 
-use crate::{gc, journal::Rotation, limits::Limits, probe::ProbeConfig, record::Mode, rollback};
+use crate::{
+    act::hold_updater::Updaters, gc, journal::Rotation, limits::Limits, probe::ProbeConfig,
+    record::Mode, rollback,
+};
+
+mod rollback_section;
+
+use rollback_section::RollbackFragment;
 
 /// Everything that the watchdog is told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +51,8 @@ pub struct Settings {
     pub gc: gc::policy::Policy,
     /// Limits of the rollback remedy.
     pub rollback: rollback::policy::Policy,
+    /// What a rollback keeps from deploying the condemned closure again.
+    pub updaters: Updaters,
     /// Probes by name.
     pub probes: BTreeMap<String, ProbeConfig>,
 }
@@ -81,8 +90,6 @@ const MIN_AGE: Duration = Duration::from_secs(3600);
 
 /// A story is told on up to some dozen lines; a file should hold a few of them.
 const MIN_JOURNAL: u64 = 64 << 10;
-
-const MIN_CONFIRMATION: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -171,16 +178,6 @@ struct ProfileFragment {
     keep_younger_than: Option<TimeSpan>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RollbackFragment {
-    mode: Option<Mode>,
-    soak: Option<TimeSpan>,
-    verify_soak: Option<TimeSpan>,
-    verify_window: Option<TimeSpan>,
-    require_confirmation: Option<TimeSpan>,
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -195,6 +192,7 @@ impl Default for Settings {
             window_memory: ByteSize(64 << 20),
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
+            updaters: Updaters::default(),
             probes: BTreeMap::new(),
         }
     }
@@ -256,17 +254,8 @@ impl Settings {
                 .window_memory
                 .unwrap_or(default.window_memory),
             gc: fragment.gc.policy(default.gc)?,
-            rollback: rollback::policy::Policy {
-                mode: fragment.rollback.mode.unwrap_or_default(),
-                soak: span(fragment.rollback.soak, default.rollback.soak),
-                verify_soak: span(fragment.rollback.verify_soak, default.rollback.verify_soak),
-                verify_window: span(
-                    fragment.rollback.verify_window,
-                    default.rollback.verify_window,
-                ),
-                require_confirmation: (fragment.rollback.require_confirmation).map(|span| span.0),
-                ..default.rollback
-            },
+            updaters: fragment.rollback.updaters()?,
+            rollback: fragment.rollback.policy(default.rollback),
             probes: fragment.probes,
         };
         settings.check()?;
@@ -356,36 +345,7 @@ impl Settings {
                     .to_owned(),
             );
         }
-        if self.rollback.soak < self.interval {
-            return Err(
-                "`rollback.soak` must be at least `watchdog.interval`: what was seen \
-                        healthy once is not known good"
-                    .to_owned(),
-            );
-        }
-        if let Some((name, _)) = (self.probes.iter())
-            .find(|(_, probe)| !probe.interval.is_zero() && probe.interval >= self.rollback.soak)
-        {
-            return Err(format!(
-                "`probes.{name}.interval` must be shorter than `rollback.soak`: what was seen \
-                 healthy once is not known good"
-            ));
-        }
-        if (self.rollback.require_confirmation).is_some_and(|within| within < MIN_CONFIRMATION) {
-            return Err(
-                "`rollback.require_confirmation` must be at least 1m: whoever confirms \
-                        must have looked first"
-                    .to_owned(),
-            );
-        }
-        if self.rollback.verify_soak >= self.rollback.verify_window {
-            return Err(
-                "`rollback.verify_soak` must be shorter than `rollback.verify_window`, or \
-                        no rollback could ever be verified"
-                    .to_owned(),
-            );
-        }
-        Ok(())
+        rollback_section::check(self)
     }
 }
 

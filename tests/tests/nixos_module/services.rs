@@ -260,3 +260,27 @@ fn systemd_finds_nothing_wrong_with_the_units_and_little_exposure_of_the_exporte
     );
     assert!(is_low, "{said}");
 }
+
+#[test]
+fn an_updater_that_is_held_does_not_start_at_the_next_boot_before_the_watchdog_does() {
+    let host = "{ services.snowguard.watchdog.enable = true; services.comin.enable = true; \
+                system.autoUpgrade.enable = true; }";
+    let both = evaluate(host).unwrap();
+    for unit in ["nixos-upgrade", "comin"] {
+        let condition = &both["services"][unit]["unitConfig"]["ConditionPathExists"];
+        assert_eq!(
+            *condition,
+            json!(["!/var/lib/snowguard/updater-held"]),
+            "{unit}"
+        );
+    }
+    let elsewhere = evaluate(
+        "{ services.snowguard = { watchdog.enable = true; \
+         settings.watchdog.state_dir = \"/persist/sg\"; }; system.autoUpgrade.enable = true; }",
+    );
+    let services = &elsewhere.unwrap()["services"];
+    let condition = &services["nixos-upgrade"]["unitConfig"]["ConditionPathExists"];
+    assert_eq!(*condition, json!(["!/persist/sg/updater-held"]));
+    // Where there is no updater, none is made.
+    assert_eq!(services["comin"], Value::Null);
+}

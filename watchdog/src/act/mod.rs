@@ -5,6 +5,7 @@ pub mod ballast;
 pub mod boot_menu;
 pub mod daemon;
 pub mod delete_paths;
+pub mod hold_updater;
 pub mod remove_build_directory;
 pub mod remove_build_log;
 pub mod remove_generation;

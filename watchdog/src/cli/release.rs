@@ -5,7 +5,10 @@ use std::{
     io::{self, BufRead as _, IsTerminal as _},
 };
 
-use snowguard_watchdog::{gc::hold, rollback::state::State};
+use snowguard_watchdog::{
+    gc::hold,
+    rollback::state::{State, Updater},
+};
 
 use super::{Host, arguments, failure::Failure, page::Page, status::machine};
 
@@ -32,7 +35,16 @@ pub(super) fn run(
     if let Some(why) = &latched {
         page.line(&format!("rollback is latched: {why}"))?;
     }
-    if held.is_none() && latched.is_none() {
+    let updater = match machine.as_ref().map(|machine| machine.updater()) {
+        Some(Updater::Held { closure, .. }) => Some(closure.clone()),
+        _ => None,
+    };
+    if let Some(closure) = &updater {
+        page.line(&format!(
+            "the updater is held: it would deploy {closure} again"
+        ))?;
+    }
+    if held.is_none() && latched.is_none() && updater.is_none() {
         return page.line("Nothing is latched or held, so there is nothing to release");
     }
     if asked.dry_run {
@@ -50,7 +62,7 @@ pub(super) fn run(
         })?;
         page.line("Released: collections may begin again")?;
     }
-    if latched.is_none() {
+    if latched.is_none() && updater.is_none() {
         return Ok(());
     }
     let marker = state_dir.join("release");
@@ -66,7 +78,11 @@ pub(super) fn run(
                 cure: "free some space on its file system, or make it writable",
             }
         })?;
-    page.line("Released: the watchdog takes it up at its next look, and adopts what runs then")
+    page.line(if latched.is_some() {
+        "Released: the watchdog takes it up at its next look, and adopts what runs then"
+    } else {
+        "Released: the watchdog lets the updater go at its next look"
+    })
 }
 
 fn agreed(latched: bool, page: &mut Page<'_>) -> Result<bool, Failure> {

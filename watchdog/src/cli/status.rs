@@ -169,6 +169,12 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
     if report.held == Some(true) {
         page.heading("HELD by an operator: no collection is begun")?;
     }
+    if let Some(closure) = &report.rollback.updater_held {
+        page.heading(&format!(
+            "HELD: the updater may not deploy {closure} again; it may once another system is good, \
+             or after `snowguard release`"
+        ))?;
+    }
     page.heading("System")?;
     let mut table = Table::plain();
     match &report.system {

@@ -79,6 +79,11 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[watchdog]\nstate_dir = \"here\"\n",
         "[watchdog]\njournal_size = \"1KiB\"\n",
         "[watchdog]\njournal_files = 0\n",
+        "[watchdog]\nstate_dir = \"/var/lib/100%\"\n",
+        "[rollback]\nupdaters = [\"nixos-upgrade.timer\"]\n",
+        "[rollback]\nupdaters = [\"-H evil\"]\n",
+        "[rollback]\nhold_command = [\"/bin/true\"]\n",
+        "[rollback]\nhold_command = [\"true\"]\nrelease_command = [\"true\"]\n",
     ] {
         assert!(Settings::parse(text).is_err(), "{text}");
     }
@@ -102,4 +107,11 @@ fn what_may_be_removed_has_an_age_or_never_goes() {
         let message = gc(text).unwrap_err();
         assert!(message.contains("\"never\""), "{message}");
     }
+}
+
+#[test]
+fn an_updater_is_named_as_people_name_a_service() {
+    let settings = Settings::parse("[rollback]\nupdaters = [\"comin\", \"deploy@web.service\"]\n");
+    let units = settings.unwrap().updaters.units;
+    assert_eq!(units, ["comin.service", "deploy@web.service"]);
 }

@@ -29,7 +29,7 @@ const TAIL: usize = 2048;
 const MAX_OUTPUT: usize = 1024 * 1024;
 
 /// The program ends with 0.
-pub(super) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+pub(crate) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
     run(program, args, timeout, Stdio::null()).map(|_| format!("{program:?} succeeded"))
 }
 

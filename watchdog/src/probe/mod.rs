@@ -3,7 +3,7 @@
 //! Probes run in every mode and change nothing; the one of kind `writable` leaves nothing behind
 //! of what it writes. All of them run at once, and none keeps the watchdog longer than its timeout.
 
-mod command;
+pub(crate) mod command;
 pub mod config;
 mod dns;
 mod http;

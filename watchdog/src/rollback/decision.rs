@@ -54,6 +54,22 @@ impl Decision {
         }
     }
 
+    pub(super) fn of_updater(
+        incident: &str,
+        closure: &str,
+        step: Step,
+        reason: &'static str,
+        message: String,
+    ) -> Self {
+        Self {
+            incident: incident.to_owned(),
+            step,
+            reason,
+            message,
+            facts: json!({ "closure": closure }),
+        }
+    }
+
     pub(super) fn of_deploy(
         deploy: &Deploy,
         since_ms: i64,

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use snowguard_exporter::sample::{Family, Kind};
 
-use super::{machine::Machine, policy::Policy, state::State};
+use super::{
+    machine::Machine,
+    policy::Policy,
+    state::{State, Updater},
+};
 use crate::{
     probe::{ProbeResult, Severity},
     record::Remedy,
@@ -98,7 +102,27 @@ pub fn families(
             "System closures that were rolled back from",
             count(machine.denied().len()),
         ),
+        Family::gauge(
+            "snowguard_updater_held",
+            "1 while the updater is kept from deploying a condemned closure again",
+            truth(!matches!(machine.updater(), Updater::Free {})),
+        ),
+        held(machine),
     ]
+}
+
+fn held(machine: &Machine) -> Family {
+    let family = Family::of(
+        Kind::Gauge,
+        "snowguard_updater_held_info",
+        "1 for the closure that the updater is kept from deploying again; none while it is not held",
+    );
+    match machine.updater() {
+        Updater::Free {} => family,
+        Updater::Held { closure, .. } | Updater::Lifting { closure, .. } => {
+            family.with(vec![("store_path", closure.clone())], 1.0)
+        }
+    }
 }
 
 fn failed(machine: &Machine) -> Family {

@@ -20,7 +20,7 @@ use super::{
     decision::{Decision, name_of},
     facts::{Facts, GenerationId, SystemSeen},
     policy::Policy,
-    state::{Denied, Phase, State},
+    state::{Denied, Phase, State, Updater},
 };
 use crate::{
     act::switch::SwitchEnd,
@@ -31,6 +31,7 @@ use crate::{
 mod boot;
 mod trial;
 mod undo;
+mod updater;
 
 /// The machine: its state, and what outlives every state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,8 @@ pub struct Machine {
     denied: Vec<Denied>,
     /// Probes whose last run failed, and since when.
     failing: BTreeMap<String, i64>,
+    #[serde(default)]
+    updater: Updater,
 }
 
 /// What happened.
@@ -56,6 +59,10 @@ pub enum Event<'a> {
     Switched(Result<SwitchEnd, &'a str>),
     /// The boot default was to be set; the error says why that could not even begin.
     BootSet(Result<SwitchEnd, &'a str>),
+    /// The hold of the updater was applied: what that changed, or why it is not applied.
+    UpdaterHeld(Result<Option<&'a str>, &'a str>),
+    /// The hold of the updater was to be lifted: what was done, or why it was not.
+    UpdaterReleased(Result<&'a str, &'a str>),
 }
 
 /// An act that a rollback needs next.
@@ -113,6 +120,7 @@ impl Default for Machine {
             good: Vec::new(),
             denied: Vec::new(),
             failing: BTreeMap::new(),
+            updater: Updater::Free {},
         }
     }
 }
@@ -131,8 +139,10 @@ impl Machine {
         &self.good
     }
 
-    /// The closures that were rolled back from. Activating one again is a new deploy and gets a
-    /// new trial: it is rolled back again only if its alert fires again.
+    /// The closures that were rolled back from. The updater is held, so that it does not bring one
+    /// again. Whoever activates one all the same makes a new deploy, which gets a new trial: it is
+    /// rolled back again only if an alert fires again, and so many times only; then the remedy
+    /// latches, because somebody brings it again and again who is not held.
     pub fn denied(&self) -> &[Denied] {
         &self.denied
     }
@@ -234,9 +244,11 @@ impl Machine {
     }
 
     /// The machine after somebody has looked at a latched failure. What runs then is adopted
-    /// anew; what was known good or condemned stays so. Any other machine stays as it is.
+    /// anew; what was known good or condemned stays so. A hold of the updater ends. Any other
+    /// machine stays as it is.
     #[must_use]
-    pub fn release(self) -> Self {
+    pub fn release(mut self) -> Self {
+        self.release_updater();
         match self.state {
             State::Failed { .. } => Self {
                 state: State::Unknown {},
@@ -256,6 +268,8 @@ impl Machine {
             Event::ProfileSet(outcome) => self.profile_set(outcome, &mut out),
             Event::Switched(outcome) => self.switched(outcome, &mut out),
             Event::BootSet(outcome) => self.boot_set(outcome, &mut out),
+            Event::UpdaterHeld(outcome) => self.updater_held(outcome, &mut out),
+            Event::UpdaterReleased(outcome) => self.updater_released(outcome, &mut out),
         }
         (self, out)
     }

@@ -6,10 +6,11 @@ use super::{
     facts::{Facts, GenerationId},
     machine::{Act, Event, Kept, Machine},
     policy::Policy,
-    state::{Bad, State},
+    state::{Bad, State, Updater},
 };
 use crate::{
     act::{
+        hold_updater::HoldUpdater,
         set_profile::SetProfile,
         switch::{Switch, SwitchEnd},
         target_root::TargetRoot,
@@ -47,6 +48,19 @@ pub trait Verbs {
     /// Why it is not kept.
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String>;
 
+    /// Keeps the updater from deploying this closure again. Done again, it finds what is already
+    /// so; what it changed is said in one sentence.
+    ///
+    /// # Errors
+    /// Why the updater is not held, or not all of it.
+    fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String>;
+
+    /// Lets the updater go, and says what was done.
+    ///
+    /// # Errors
+    /// Why it is held still, or some of it.
+    fn release_updater(&mut self) -> Result<String, String>;
+
     /// What an act would do, one sentence that begins with "would".
     fn describe(&self, act: &Act) -> String;
 }
@@ -60,6 +74,8 @@ pub struct HostVerbs {
     pub switch: Switch,
     /// Keeps the target from the garbage collector.
     pub root: TargetRoot,
+    /// Holds the updater.
+    pub updater: HoldUpdater,
 }
 
 impl Verbs for HostVerbs {
@@ -83,6 +99,14 @@ impl Verbs for HostVerbs {
 
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
         self.root.run(target).map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
+        self.updater.hold(closure).map_err(|e| e.to_string())
+    }
+
+    fn release_updater(&mut self) -> Result<String, String> {
+        self.updater.release().map_err(|e| e.to_string())
     }
 
     fn describe(&self, act: &Act) -> String {
@@ -137,6 +161,8 @@ pub fn tick(
     if policy.mode == Mode::Act && facts.system.is_some() {
         log.keep_target(begun_as, &machine, hands);
     }
+    // First: between two acts the updater must not bring again what is being undone.
+    machine = log.hold_updater(machine, policy, hands);
     // Blind means that nobody can say who else deploys right now.
     while facts.system.is_some() {
         let (begun, act, decisions) = machine.clone().begin_act(policy);
@@ -202,6 +228,32 @@ impl Log {
         {
             self.say(hands, "target_not_kept", why);
         }
+    }
+
+    /// Applies the hold of the updater, at each look: a reboot or somebody else may have undone it.
+    /// To lift one that is over is no act of the remedy, and not left undone in any mode.
+    fn hold_updater(&self, machine: Machine, policy: &Policy, hands: &mut Hands<'_>) -> Machine {
+        let (next, decisions) = match machine.updater() {
+            Updater::Held { closure, .. } if policy.mode == Mode::Act => {
+                let outcome = hands.verbs.hold_updater(closure);
+                let event = Event::UpdaterHeld(match &outcome {
+                    Ok(done) => Ok(done.as_deref()),
+                    Err(why) => Err(why),
+                });
+                machine.clone().step(event, policy, self.now_ms)
+            }
+            Updater::Lifting { .. } => {
+                let outcome = hands.verbs.release_updater();
+                let event = Event::UpdaterReleased(match &outcome {
+                    Ok(done) => Ok(done),
+                    Err(why) => Err(why),
+                });
+                machine.clone().step(event, policy, self.now_ms)
+            }
+            Updater::Held { .. } | Updater::Free {} => return machine,
+        };
+        self.keep(&machine, next, decisions, hands)
+            .unwrap_or(machine)
     }
 
     fn say(&self, hands: &mut Hands<'_>, reason: &str, message: String) {

@@ -15,7 +15,7 @@ use proptest::{
 
 use super::{
     facts::{AlertSeen, GenerationId},
-    state::State,
+    state::{State, Updater},
 };
 use crate::{act::switch::SwitchEnd, record::Mode};
 
@@ -44,6 +44,8 @@ enum Happening {
     Confirm,
     LoaderForgets(bool),
     LoaderStuck(bool),
+    UpdaterBrings,
+    Release,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -63,6 +65,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(H::ValidityUnreadable),
         1 => any::<bool>().prop_map(H::OldAlert),
         2 => Just(H::Confirm),
+        2 => Just(H::UpdaterBrings),
+        1 => Just(H::Release),
         1 => any::<bool>().prop_map(H::LoaderForgets),
         1 => any::<bool>().prop_map(H::LoaderStuck),
         1 => prop_oneof![Just(0), Just(4), Just(1), Just(2), Just(11)].prop_map(H::SwitchEnds),
@@ -112,7 +116,7 @@ impl Judge {
         let other = self.subject() != Some(&running);
         let is_target = self.targets.iter().any(|t| t.store_path == running);
         let news = self.subject() != Some(&running) && !is_target;
-        self.world.tick(blind);
+        let lived = self.world.tick(blind);
         let calls = self.world.calls();
         let calls = calls.get(before..).unwrap_or_default();
         if news && (!calls.is_empty() || self.subject() == Some(&running)) {
@@ -158,6 +162,32 @@ impl Judge {
             "the latch opened"
         );
         self.latched = self.world.machine.latched();
+        if lived {
+            let held = match self.world.machine.updater() {
+                Updater::Held { closure, .. } => Some(closure.clone()),
+                Updater::Free {} | Updater::Lifting { .. } => None,
+            };
+            let full = self.world.host.borrow().disk_full;
+            assert!(
+                full || self.world.held() == held,
+                "the updater is not held as it should be"
+            );
+        }
+    }
+
+    /// The updater brings what was deployed last, unless it is held.
+    fn updater_brings(&mut self) {
+        let host = self.world.host.borrow();
+        let newest = host.generations.iter().max_by_key(|g| g.number).cloned();
+        if host.held.is_some() {
+            return;
+        }
+        drop(host);
+        let newest = newest.filter(|g| Some(g.store_path.as_str()) != self.subject());
+        if let Some(generation) = newest {
+            self.world.activate(&generation);
+            self.by_hand = true;
+        }
     }
 
     fn happens(&mut self, what: &Happening) {
@@ -217,6 +247,12 @@ impl Judge {
                     probe: None,
                 };
                 self.world.other_alerts = fires.then_some(old).into_iter().collect();
+            }
+            Happening::UpdaterBrings => self.updater_brings(),
+            Happening::Release => {
+                if !self.world.machine.latched() {
+                    self.world.machine = std::mem::take(&mut self.world.machine).release();
+                }
             }
             Happening::LoaderForgets(is) => self.world.host.borrow_mut().loader_forgets = is,
             Happening::LoaderStuck(is) => self.world.host.borrow_mut().loader_stuck = is,

@@ -211,4 +211,49 @@ pub struct Denied {
     pub at_ms: i64,
     /// The alert that condemned it.
     pub alert: String,
+    /// How many times it was rolled back from.
+    #[serde(default = "once")]
+    pub times: u32,
+}
+
+fn once() -> u32 {
+    1
+}
+
+/// Whether the updater is kept from deploying a condemned closure again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
+pub enum Updater {
+    /// It is not.
+    Free {},
+    /// It is, since a rollback began.
+    Held {
+        /// The closure that it would bring again.
+        closure: String,
+        /// What was gone back to. It is no other closure that ends the hold.
+        target: String,
+        /// Since when, milliseconds since the epoch.
+        since_ms: i64,
+        /// The incident of the rollback.
+        incident: String,
+        /// Why it could not be applied at the last look, which is told once.
+        #[serde(skip)]
+        failing: Option<String>,
+    },
+    /// The hold is over and must still be lifted.
+    Lifting {
+        /// The closure for which it was held.
+        closure: String,
+        /// The incident of the rollback.
+        incident: String,
+        /// Why it could not be lifted at the last look.
+        #[serde(skip)]
+        failing: Option<String>,
+    },
+}
+
+impl Default for Updater {
+    fn default() -> Self {
+        Self::Free {}
+    }
 }

@@ -14,6 +14,7 @@ use crate::{
         boot_menu::BootMenu,
         daemon::Stop,
         delete_paths::{DEADLINE, DeletePaths},
+        hold_updater::{HoldUpdater, Manager},
         remove_generation::RemoveGeneration,
         switch::{Switch, Systemd, Way},
     },
@@ -26,6 +27,8 @@ use crate::{
 /// How long to wait for Nix to let go of a profile.
 pub(super) const PROFILE_LOCK: Duration = Duration::from_secs(30);
 const SWITCH_DEADLINE: Duration = Duration::from_secs(600);
+/// There where systemd runs the host; units of this boot go into it.
+const RUNNING_SYSTEMD: &str = "/run/systemd/system";
 /// At most so small a part of a disk is kept as ballast.
 const BALLAST_SHARE: u64 = 5;
 
@@ -43,7 +46,7 @@ fn way(layout: &Layout) -> Way {
         };
     }
     // As `sd_booted(3)` tells it.
-    if Path::new("/run/systemd/system").is_dir() {
+    if Path::new(RUNNING_SYSTEMD).is_dir() {
         return Way::Systemd(Systemd {
             systemd_run: first_of(&[
                 "/run/current-system/sw/bin/systemd-run",
@@ -156,6 +159,22 @@ pub fn collected_host(
         begun: Instant::now(),
         progress: Progress::default(),
         watcher: Box::new(|_| {}),
+    }
+}
+
+/// The verb that holds the updater of a host.
+pub(super) fn hold_updater(layout: &Layout, settings: &Settings) -> HoldUpdater {
+    HoldUpdater {
+        updaters: settings.updaters.clone(),
+        layout: layout.clone(),
+        state_dir: settings.state_dir.clone(),
+        systemd: match way(layout) {
+            Way::Systemd(systemd) => Some(Manager {
+                systemctl: systemd.systemctl,
+                units: PathBuf::from(RUNNING_SYSTEMD),
+            }),
+            Way::Child | Way::Chroot { .. } => None,
+        },
     }
 }
 

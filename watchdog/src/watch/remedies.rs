@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::{
     RUN_DIR, WatchError,
     counters::{Counters, Counting},
-    means::{PROFILE_LOCK, able_to_act, switch},
+    means::{PROFILE_LOCK, able_to_act, hold_updater, switch},
     seen,
 };
 use crate::{
@@ -30,6 +30,7 @@ use crate::{
         machine::{Act, Machine},
         reboot::HostTargets,
         run::{Hands, HostVerbs, Verbs, tick},
+        state::Updater,
     },
 };
 
@@ -159,7 +160,8 @@ impl Remedies {
         counters: &mut Counters,
     ) {
         self.release();
-        if self.settings.rollback.mode == Mode::Off {
+        let lifting = matches!(self.machine.updater(), Updater::Lifting { .. });
+        if self.settings.rollback.mode == Mode::Off && !lifting {
             return;
         }
         let policy = &self.settings.rollback;
@@ -198,6 +200,7 @@ impl Remedies {
                 },
                 switch: switch(&self.layout),
                 root: TargetRoot::of(&self.layout),
+                updater: hold_updater(&self.layout, &self.settings),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
@@ -284,6 +287,14 @@ impl Verbs for Undisturbed<'_> {
 
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
         self.verbs.keep_target(target)
+    }
+
+    fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
+        self.verbs.hold_updater(closure)
+    }
+
+    fn release_updater(&mut self) -> Result<String, String> {
+        self.verbs.release_updater()
     }
 
     fn describe(&self, act: &Act) -> String {

@@ -46,6 +46,24 @@ fn with_journal() -> Fixture {
     host
 }
 
+/// A host that was rolled back, so that its updater is held.
+fn hold_updater(host: &Fixture) {
+    let good = json!({"store_path": "/nix/store/good", "generation": null});
+    host.write(
+        "var/lib/snowguard/rollback.json",
+        &json!({"sequence": 4, "content": {
+            "version": 1,
+            "state": {"is": "settled", "good": good},
+            "good": [], "denied": [], "failing": {},
+            "updater": {
+                "is": "held", "closure": "/nix/store/bad", "target": "/nix/store/good",
+                "since_ms": 1, "incident": "rollback-1",
+            },
+        }})
+        .to_string(),
+    );
+}
+
 fn latch(host: &Fixture) {
     host.write(
         "var/lib/snowguard/rollback.json",
@@ -252,6 +270,30 @@ fn a_release_leaves_its_marker_only_for_what_is_latched() {
 
     let message = host.run_as_nobody(&["release"]).message(1);
     assert_eq!(message, "only root may release a remedy: run it as root");
+}
+
+#[test]
+fn an_updater_that_is_held_is_told_of_first_and_can_be_released() {
+    let host = Fixture::new();
+    hold_updater(&host);
+    let text = host.run(&["status"]).clean();
+    assert!(
+        text.starts_with("HELD: the updater may not deploy /nix/store/bad again"),
+        "{text}"
+    );
+    let status = host.run(&["status", "--json"]).json();
+    assert_eq!(status["rollback"]["updater_held"], "/nix/store/bad");
+    let text = host.run(&["release", "--yes"]).clean();
+    assert!(text.contains("lets the updater go"), "{text}");
+    let system = host.path("system", 100);
+    host.generation("system", 1, &system);
+    host.link("nix/var/nix/profiles/system", "system-1-link");
+    host.link("run/current-system", &system);
+    let mut watching = Watching::start(&host);
+    let free = |status: &Value| status["rollback"]["updater_held"].is_null();
+    let status = status_that(&host, free);
+    assert!(free(&status), "{status}");
+    assert_eq!(watching.terminate(), Some(0));
 }
 
 /// A watchdog that looks every second; it is stopped with the test.

@@ -8,7 +8,7 @@ use snowguard_watchdog::{
     rollback::{
         facts::{Deploy, GenerationId},
         machine::Machine,
-        state::State,
+        state::{State, Updater},
     },
 };
 
@@ -99,6 +99,8 @@ pub(super) struct RollbackView {
     good: Option<Vec<GenerationId>>,
     /// Store paths that were rolled back from.
     denied: Option<Vec<String>>,
+    /// The store path that the updater is kept from deploying again, if it is held.
+    pub(super) updater_held: Option<String>,
 }
 
 impl RollbackView {
@@ -121,6 +123,9 @@ impl RollbackView {
                 state,
                 good: None,
                 denied: None,
+                updater_held: labelled(published, "snowguard_updater_held_info", "store_path")
+                    .into_iter()
+                    .next(),
             };
         };
         Self {
@@ -135,6 +140,12 @@ impl RollbackView {
                     .map(|d| d.store_path.clone())
                     .collect(),
             ),
+            updater_held: match machine.updater() {
+                Updater::Free {} => None,
+                Updater::Held { closure, .. } | Updater::Lifting { closure, .. } => {
+                    Some(closure.clone())
+                }
+            },
         }
     }
 }

@@ -205,6 +205,7 @@ impl Machine {
             let good = deploy.clone();
             let message = format!("{} was healthy for its soak and is known good", name(&good));
             out.push(Decision::of_deploy(&good, since, "settled", message));
+            self.let_updater_go(&good.store_path);
             self.settle(good, system);
         }
     }

@@ -15,6 +15,8 @@ use crate::{
 };
 
 const MAX_DENIED: usize = 64;
+/// How many times one closure is rolled back from. Once more would be a loop with whoever brings it.
+const MAX_TIMES: u32 = 2;
 
 impl Machine {
     /// Chooses the target of a condemned deploy, and begins the rollback if it may act.
@@ -33,8 +35,16 @@ impl Machine {
             return;
         }
         let bad_path = bad.deploy.store_path.clone();
+        let times = times(&self.denied, &bad_path);
         let choice = target::choose(&self.good, &self.denied, &bad_path, system, facts);
         let (target, reason, why) = match choice {
+            Choice::Target(target) | Choice::NeedsReboot(target, _) if times >= MAX_TIMES => {
+                let why = format!(
+                    "{} was rolled back from {times} times, and somebody brings it again and again",
+                    name(&bad.deploy)
+                );
+                (Some(target), "deployed_again", why)
+            }
             Choice::Blind(why) => {
                 if *waiting != why {
                     let message = format!("no target can be chosen yet: {why}");
@@ -99,15 +109,18 @@ impl Machine {
         now: i64,
     ) {
         let bad_path = &bad.deploy.store_path;
+        let times = times(&self.denied, bad_path) + 1;
         self.good.retain(|known| known.store_path != *bad_path);
         self.denied.retain(|known| known.store_path != *bad_path);
         self.denied.push(Denied {
             store_path: bad_path.clone(),
             at_ms: now,
             alert: bad.alert.clone(),
+            times,
         });
         let excess = self.denied.len().saturating_sub(MAX_DENIED);
         self.denied.drain(..excess);
+        self.hold_updater(&bad, &target, now);
         self.state = State::RollingBack {
             bad,
             target,
@@ -259,7 +272,7 @@ impl Machine {
         }
     }
 
-    /// Latches.
+    /// Latches. An updater that is held stays so.
     pub(super) fn fail(&mut self, reason: &'static str, why: String, out: &mut Vec<Decision>) {
         let (State::RollingBack { bad, target, .. } | State::Verifying { bad, target, .. }) =
             &self.state
@@ -280,4 +293,10 @@ impl Machine {
             failure: Failure { reason, why },
         };
     }
+}
+
+/// How many times this closure was rolled back from.
+fn times(denied: &[Denied], closure: &str) -> u32 {
+    let known = denied.iter().find(|denied| denied.store_path == closure);
+    known.map_or(0, |denied| denied.times)
 }

@@ -23,6 +23,7 @@ use snowguard_host::Layout;
 use super::{Hands, HostVerbs, tick};
 use crate::{
     act::{
+        hold_updater::{HoldUpdater, Updaters},
         set_profile::SetProfile,
         switch::{Switch, Way},
         target_root::TargetRoot,
@@ -150,6 +151,12 @@ impl Tree {
             },
             root: TargetRoot {
                 link: self.0.join("gcroots/snowguard/rollback-target"),
+            },
+            updater: HoldUpdater {
+                updaters: Updaters::default(),
+                layout: Layout::new(&self.0),
+                state_dir: "/state".into(),
+                systemd: None,
             },
         }
     }

@@ -56,6 +56,8 @@ pub(in crate::rollback) struct Host {
     pub(in crate::rollback) loader_stuck: bool,
     /// What our own GC root keeps.
     pub(in crate::rollback) kept: Option<String>,
+    /// The closure that the updater may not bring.
+    pub(in crate::rollback) held: Option<String>,
     /// How many more effects the watchdog lives for.
     pub(in crate::rollback) fuse: Option<u32>,
     pub(in crate::rollback) calls: Vec<Call>,
@@ -154,6 +156,23 @@ impl Verbs for Hand<'_> {
         Ok(())
     }
 
+    fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
+        if self.0.borrow().held.as_deref() == Some(closure) {
+            return Ok(None);
+        }
+        Host::burn(self.0);
+        self.0.borrow_mut().held = Some(closure.to_owned());
+        Host::burn(self.0);
+        Ok(Some("it may not start".to_owned()))
+    }
+
+    fn release_updater(&mut self) -> Result<String, String> {
+        Host::burn(self.0);
+        self.0.borrow_mut().held = None;
+        Host::burn(self.0);
+        Ok("it may start".to_owned())
+    }
+
     fn describe(&self, act: &Act) -> String {
         format!("would do {act:?}")
     }
@@ -205,6 +224,7 @@ impl World {
             loader_forgets: false,
             loader_stuck: false,
             kept: None,
+            held: None,
             fuse: None,
             calls: Vec::new(),
         };
@@ -240,6 +260,10 @@ impl World {
 
     pub(in crate::rollback) fn state(&self) -> &'static str {
         self.machine.state().name()
+    }
+
+    pub(in crate::rollback) fn held(&self) -> Option<String> {
+        self.host.borrow().held.clone()
     }
 
     pub(in crate::rollback) fn calls(&self) -> Vec<Call> {

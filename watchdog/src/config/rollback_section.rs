@@ -1,0 +1,134 @@
+//! `[rollback]` of the configuration.
+
+use std::{path::Path, time::Duration};
+
+use serde::Deserialize;
+use snowguard_exporter::units::TimeSpan;
+
+use super::Settings;
+use crate::{act::hold_updater::Updaters, record::Mode, rollback::policy::Policy};
+
+const MIN_CONFIRMATION: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RollbackFragment {
+    mode: Option<Mode>,
+    soak: Option<TimeSpan>,
+    verify_soak: Option<TimeSpan>,
+    verify_window: Option<TimeSpan>,
+    require_confirmation: Option<TimeSpan>,
+    updaters: Option<Vec<String>>,
+    hold_command: Vec<String>,
+    release_command: Vec<String>,
+}
+
+impl RollbackFragment {
+    pub(super) fn policy(self, default: Policy) -> Policy {
+        let span =
+            |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        Policy {
+            mode: self.mode.unwrap_or_default(),
+            soak: span(self.soak, default.soak),
+            verify_soak: span(self.verify_soak, default.verify_soak),
+            verify_window: span(self.verify_window, default.verify_window),
+            require_confirmation: self.require_confirmation.map(|span| span.0),
+            ..default
+        }
+    }
+
+    pub(super) fn updaters(&self) -> Result<Updaters, String> {
+        let units = match &self.updaters {
+            None => Updaters::default().units,
+            Some(given) => given
+                .iter()
+                .map(|name| unit(name))
+                .collect::<Result<_, _>>()?,
+        };
+        for (key, command) in [
+            ("hold_command", &self.hold_command),
+            ("release_command", &self.release_command),
+        ] {
+            program(&format!("rollback.{key}"), command)?;
+        }
+        if self.hold_command.is_empty() != self.release_command.is_empty() {
+            return Err(
+                "`rollback.hold_command` and `rollback.release_command` belong together: what is \
+                 held must be let go"
+                    .to_owned(),
+            );
+        }
+        Ok(Updaters {
+            units,
+            hold_command: self.hold_command.clone(),
+            release_command: self.release_command.clone(),
+        })
+    }
+}
+
+/// A command of the configuration, run without a shell: empty, or a program by its absolute path.
+fn program(key: &str, command: &[String]) -> Result<(), String> {
+    match command.first() {
+        Some(program) if !Path::new(program).is_absolute() => Err(format!(
+            "`{key}` begins with {program:?}; give the absolute path of the program"
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The whole name of a unit that deploys.
+fn unit(name: &str) -> Result<String, String> {
+    let letters = |c: char| c.is_ascii_alphanumeric() || ":-_.\\@".contains(c);
+    if name.is_empty() || name.starts_with(['-', '.']) || !name.chars().all(letters) {
+        return Err(format!(
+            "`rollback.updaters` names {name:?}; write a unit such as \"nixos-upgrade\""
+        ));
+    }
+    match name.rsplit_once('.') {
+        // A timer that does not elapse keeps nobody from starting the service.
+        Some((_, "timer")) => Err(format!(
+            "`rollback.updaters` names {name:?}; name the service that it starts"
+        )),
+        Some((_, "service")) => Ok(name.to_owned()),
+        _ => Ok(format!("{name}.service")),
+    }
+}
+
+pub(super) fn check(settings: &Settings) -> Result<(), String> {
+    let rollback = &settings.rollback;
+    if rollback.soak < settings.interval {
+        return Err(
+            "`rollback.soak` must be at least `watchdog.interval`: what was seen healthy once is \
+             not known good"
+                .to_owned(),
+        );
+    }
+    if let Some((name, _)) = (settings.probes.iter())
+        .find(|(_, probe)| !probe.interval.is_zero() && probe.interval >= rollback.soak)
+    {
+        return Err(format!(
+            "`probes.{name}.interval` must be shorter than `rollback.soak`: what was seen healthy \
+             once is not known good"
+        ));
+    }
+    if (rollback.require_confirmation).is_some_and(|within| within < MIN_CONFIRMATION) {
+        return Err(
+            "`rollback.require_confirmation` must be at least 1m: whoever confirms must have \
+             looked first"
+                .to_owned(),
+        );
+    }
+    if rollback.verify_soak >= rollback.verify_window {
+        return Err(
+            "`rollback.verify_soak` must be shorter than `rollback.verify_window`, or no rollback \
+             could ever be verified"
+                .to_owned(),
+        );
+    }
+    // systemd reads it in a condition, where these mean something else.
+    let state_dir = settings.state_dir.to_string_lossy();
+    if state_dir.contains(['%', ' ', '"', '\\', '\n', '\'']) {
+        return Err("`watchdog.state_dir` must have no space, quote or `%` in it".to_owned());
+    }
+    Ok(())
+}
