@@ -113,7 +113,7 @@ pub fn families(
 
 fn held(machine: &Machine) -> Family {
     let family = Family::of(
-        Kind::Gauge,
+        Kind::Info,
         "snowguard_updater_held_info",
         "1 for the closure that the updater is kept from deploying again; none while it is not held",
     );
