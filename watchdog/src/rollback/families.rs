@@ -114,7 +114,7 @@ pub fn families(
 fn held(machine: &Machine) -> Family {
     let family = Family::of(
         Kind::Info,
-        "snowguard_updater_held_info",
+        "snowguard_updater_held_closure_info",
         "1 for the closure that the updater is kept from deploying again; none while it is not held",
     );
     match machine.updater() {

@@ -123,9 +123,13 @@ impl RollbackView {
                 state,
                 good: None,
                 denied: None,
-                updater_held: labelled(published, "snowguard_updater_held_info", "store_path")
-                    .into_iter()
-                    .next(),
+                updater_held: labelled(
+                    published,
+                    "snowguard_updater_held_closure_info",
+                    "store_path",
+                )
+                .into_iter()
+                .next(),
             };
         };
         Self {
