@@ -6,6 +6,7 @@ pub mod boot_menu;
 pub mod daemon;
 pub mod delete_paths;
 pub mod hold_updater;
+pub mod reboot;
 pub mod remove_build_directory;
 pub mod remove_build_log;
 pub mod remove_generation;

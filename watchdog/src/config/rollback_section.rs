@@ -18,6 +18,7 @@ pub(super) struct RollbackFragment {
     verify_soak: Option<TimeSpan>,
     verify_window: Option<TimeSpan>,
     require_confirmation: Option<TimeSpan>,
+    allow_reboot: Option<bool>,
     updaters: Option<Vec<String>>,
     hold_command: Vec<String>,
     release_command: Vec<String>,
@@ -33,6 +34,7 @@ impl RollbackFragment {
             verify_soak: span(self.verify_soak, default.verify_soak),
             verify_window: span(self.verify_window, default.verify_window),
             require_confirmation: self.require_confirmation.map(|span| span.0),
+            allow_reboot: self.allow_reboot.unwrap_or(default.allow_reboot),
             ..default
         }
     }

@@ -44,6 +44,8 @@ pub struct SystemSeen {
     pub boot: BootSeen,
     /// The store path that our own GC root keeps; its generation may be gone.
     pub kept: Option<String>,
+    /// What tells this boot from others; `None` if it cannot be read.
+    pub boot_id: Option<String>,
 }
 
 /// A deploy: the running system, and the generation it is, if it is one. A `test` activation runs

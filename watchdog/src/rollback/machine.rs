@@ -20,6 +20,7 @@ use super::{
     decision::{Decision, name_of},
     facts::{Facts, GenerationId, SystemSeen},
     policy::Policy,
+    soak::Elapsed,
     state::{Denied, Phase, State, Updater},
 };
 use crate::{
@@ -29,6 +30,7 @@ use crate::{
 };
 
 mod boot;
+mod reboot;
 mod trial;
 mod undo;
 mod updater;
@@ -59,6 +61,8 @@ pub enum Event<'a> {
     Switched(Result<SwitchEnd, &'a str>),
     /// The boot default was to be set; the error says why that could not even begin.
     BootSet(Result<SwitchEnd, &'a str>),
+    /// The host was to be rebooted; the error says why that could not even begin.
+    Rebooting(Result<(), &'a str>),
     /// The hold of the updater was applied: what that changed, or why it is not applied.
     UpdaterHeld(Result<Option<&'a str>, &'a str>),
     /// The hold of the updater was to be lifted: what was done, or why it was not.
@@ -90,6 +94,11 @@ pub enum Act {
         /// The incident, which names the act as that of a switch.
         incident: String,
     },
+    /// Reboot the host. Once.
+    Reboot {
+        /// The generation that is the boot default.
+        target: GenerationId,
+    },
 }
 
 impl Act {
@@ -98,7 +107,8 @@ impl Act {
         match self {
             Self::SetProfile { target, .. }
             | Self::Switch { target, .. }
-            | Self::SetBootDefault { target, .. } => target,
+            | Self::SetBootDefault { target, .. }
+            | Self::Reboot { target } => target,
         }
     }
 
@@ -108,6 +118,7 @@ impl Act {
             Self::SetProfile { .. } => "would_set_profile",
             Self::Switch { .. } => "would_switch",
             Self::SetBootDefault { .. } => "would_set_boot_default",
+            Self::Reboot { .. } => "would_reboot",
         }
     }
 }
@@ -268,6 +279,7 @@ impl Machine {
             Event::ProfileSet(outcome) => self.profile_set(outcome, &mut out),
             Event::Switched(outcome) => self.switched(outcome, &mut out),
             Event::BootSet(outcome) => self.boot_set(outcome, &mut out),
+            Event::Rebooting(outcome) => self.rebooting(outcome, &mut out),
             Event::UpdaterHeld(outcome) => self.updater_held(outcome, &mut out),
             Event::UpdaterReleased(outcome) => self.updater_released(outcome, &mut out),
         }
@@ -286,31 +298,64 @@ impl Machine {
     }
 
     /// The acts that observe mode keeps from being done, in their order.
-    pub fn would_act(&self, system: Option<&SystemSeen>) -> Vec<Act> {
+    pub fn would_act(&self, system: Option<&SystemSeen>, policy: &Policy) -> Vec<Act> {
         let State::Observed {
             bad,
             target: Some(target),
+            reboot,
         } = &self.state
         else {
             return Vec::new();
         };
         let current = system.and_then(|system| system.current.as_ref());
-        vec![
-            Act::SetProfile {
-                target: target.clone(),
-                from: current.map(|generation| generation.number),
-            },
-            Act::Switch {
-                target: target.clone(),
-                incident: bad.incident(),
-            },
-        ]
+        let target = target.clone();
+        let set_profile = Act::SetProfile {
+            target: target.clone(),
+            from: current.map(|generation| generation.number),
+        };
+        let incident = bad.incident();
+        if !reboot {
+            return vec![set_profile, Act::Switch { target, incident }];
+        }
+        let set_boot_default = Act::SetBootDefault {
+            target: target.clone(),
+            incident,
+        };
+        let mut acts = vec![set_profile, set_boot_default];
+        acts.extend(policy.allow_reboot.then_some(Act::Reboot { target }));
+        acts
     }
 
     /// True if nothing that is kept on disk differs.
     pub fn is_kept_as(&self, other: &Self) -> bool {
-        let kept = |machine: &Self| serde_json::to_value(machine).ok();
-        self == other || kept(self).is_some_and(|here| Some(here) == kept(other))
+        self == other || self.clone().into_kept() == other.clone().into_kept()
+    }
+
+    /// The machine as a restart has it again: without what is not kept.
+    #[must_use]
+    pub(super) fn into_kept(mut self) -> Self {
+        match &mut self.state {
+            State::Unknown {} | State::Settled { .. } => {}
+            State::Condemned { .. } | State::Observed { .. } | State::Failed { .. } => {}
+            State::Adopting { soak, .. } => *soak = None,
+            State::Trial(trial) => {
+                trial.soak = None;
+                trial.waited = Elapsed::default();
+            }
+            State::RollingBack { blind, elapsed, .. } => {
+                *blind = false;
+                *elapsed = Elapsed::default();
+            }
+            State::Verifying { elapsed, soak, .. } => {
+                *elapsed = Elapsed::default();
+                *soak = None;
+            }
+        }
+        if let Updater::Held { failing, .. } | Updater::Lifting { failing, .. } = &mut self.updater
+        {
+            *failing = None;
+        }
+        self
     }
 
     /// The next act of a rollback, with the attempt already counted: what is returned must be on
@@ -323,11 +368,16 @@ impl Machine {
             from,
             phase,
             attempts,
+            reboot,
+            blind,
+            elapsed: _,
         } = &mut self.state
         else {
             return (self, None, Vec::new());
         };
-        if policy.mode != Mode::Act {
+        // Once: a second reboot would undo whatever somebody did meanwhile.
+        let asked = *phase == Phase::Rebooting && *attempts > 0;
+        if policy.mode != Mode::Act || *blind || asked || *phase == Phase::BootSet {
             return (self, None, Vec::new());
         }
         if *attempts >= policy.max_attempts {
@@ -345,6 +395,10 @@ impl Machine {
                 target: target.clone(),
                 from: *from,
             },
+            Phase::ProfileSet if reboot.is_some() => Act::SetBootDefault {
+                target: target.clone(),
+                incident: format!("{} boot default", bad.incident()),
+            },
             Phase::ProfileSet => Act::Switch {
                 target: target.clone(),
                 incident: bad.incident(),
@@ -352,6 +406,9 @@ impl Machine {
             Phase::BootDiffers => Act::SetBootDefault {
                 target: target.clone(),
                 incident: format!("{} boot default", bad.incident()),
+            },
+            Phase::BootSet | Phase::Rebooting => Act::Reboot {
+                target: target.clone(),
             },
         };
         (self, Some(act), Vec::new())
@@ -379,14 +436,8 @@ impl Machine {
                 self.watch(facts, system, deploy, policy, now, out);
             }
             State::Condemned { .. } => self.plan(facts, system, policy, now, out),
-            State::RollingBack { target, .. } => {
-                if policy.mode != Mode::Act {
-                    let why = format!(
-                        "the mode was changed in the middle of the rollback to {}",
-                        name_of(target)
-                    );
-                    self.fail("stopped", why, out);
-                }
+            State::RollingBack { .. } => {
+                self.look_while_rolling_back(facts, system, &deploy, policy, now, out);
             }
             State::Verifying { .. } => self.verify(facts, system, &deploy, policy, now, out),
         }

@@ -25,6 +25,10 @@ pub struct Policy {
     pub cure: Duration,
     /// How long a deploy may go unconfirmed before it is condemned; `None` if nobody need confirm.
     pub require_confirmation: Option<Duration>,
+    /// Whether the host may be rebooted where only that leads to the target.
+    pub allow_reboot: bool,
+    /// How long a reboot that was asked for may take to begin.
+    pub reboot_window: Duration,
     /// How many times a step of a rollback is begun before it is given up: by a kill in
     /// mid-step, or because another switch holds the lock.
     pub max_attempts: u32,
@@ -41,6 +45,8 @@ impl Default for Policy {
             activation: Duration::from_secs(300),
             cure: Duration::from_secs(120),
             require_confirmation: None,
+            allow_reboot: false,
+            reboot_window: Duration::from_secs(600),
             max_attempts: 40,
         }
     }

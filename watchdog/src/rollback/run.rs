@@ -11,6 +11,7 @@ use super::{
 use crate::{
     act::{
         hold_updater::HoldUpdater,
+        reboot::Reboot,
         set_profile::SetProfile,
         switch::{Switch, SwitchEnd},
         target_root::TargetRoot,
@@ -41,6 +42,12 @@ pub trait Verbs {
         target: &GenerationId,
         incident: &str,
     ) -> Result<SwitchEnd, String>;
+
+    /// Reboots the host.
+    ///
+    /// # Errors
+    /// Why it does not reboot.
+    fn reboot(&mut self) -> Result<(), String>;
 
     /// Keeps this store path from the garbage collector in place of any before, or nothing.
     ///
@@ -76,6 +83,8 @@ pub struct HostVerbs {
     pub root: TargetRoot,
     /// Holds the updater.
     pub updater: HoldUpdater,
+    /// Reboots.
+    pub reboot: Reboot,
 }
 
 impl Verbs for HostVerbs {
@@ -97,6 +106,10 @@ impl Verbs for HostVerbs {
         end.map_err(|e| e.to_string())
     }
 
+    fn reboot(&mut self) -> Result<(), String> {
+        self.reboot.run().map_err(|e| e.to_string())
+    }
+
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
         self.root.run(target).map(|_| ()).map_err(|e| e.to_string())
     }
@@ -116,6 +129,7 @@ impl Verbs for HostVerbs {
             Act::SetBootDefault { target, .. } => {
                 format!("would make {:?} the boot default", target.store_path)
             }
+            Act::Reboot { target } => format!("would reboot the host to {:?}", target.store_path),
         }
     }
 }
@@ -149,7 +163,7 @@ pub fn tick(
     let begun_as = machine.state().name();
     let (seen, mut decisions) = machine.clone().step(Event::Seen(facts), policy, now_ms);
     if let Some(bad) = would_begin(&machine, &seen) {
-        let would = seen.would_act(facts.system);
+        let would = seen.would_act(facts.system, policy);
         decisions.extend(would.iter().map(|act| {
             let message = hands.verbs.describe(act);
             Decision::about(bad, Step::Act, act.would(), message, Some(act.target()))
@@ -185,6 +199,11 @@ pub fn tick(
             Act::SetBootDefault { target, incident } => {
                 let outcome = hands.verbs.set_boot_default(target, incident);
                 let event = Event::BootSet(outcome.as_ref().copied().map_err(String::as_str));
+                machine.clone().step(event, policy, now_ms)
+            }
+            Act::Reboot { .. } => {
+                let outcome = hands.verbs.reboot();
+                let event = Event::Rebooting(outcome.as_ref().copied().map_err(String::as_str));
                 machine.clone().step(event, policy, now_ms)
             }
         };

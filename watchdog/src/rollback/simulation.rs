@@ -4,13 +4,11 @@
 
 use std::{
     collections::BTreeSet,
-    env, thread,
+    env,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
-};
-
-use proptest::{
-    prelude::{Just, ProptestConfig, Strategy, any, prop_oneof},
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
 
 use super::{
@@ -20,8 +18,10 @@ use super::{
 use crate::{act::switch::SwitchEnd, record::Mode};
 
 mod graph;
+mod story;
 pub(super) mod world;
 
+use story::{Leave, Story};
 use world::{Blindness, Call, World};
 
 /// What can happen to a host.
@@ -29,7 +29,7 @@ use world::{Blindness, Call, World};
 enum Happening {
     Ticks(u8),
     Blind { system: bool, probes: bool },
-    Deploy { breaks: bool },
+    Deploy { breaks: bool, kernel: u8 },
     TestDeploy { breaks: bool },
     Activate(usize),
     Collect(usize),
@@ -46,31 +46,8 @@ enum Happening {
     LoaderStuck(bool),
     UpdaterBrings,
     Release,
-}
-
-fn happening() -> impl Strategy<Value = Happening> {
-    use Happening as H;
-    prop_oneof![
-        6 => (1..12_u8).prop_map(H::Ticks),
-        2 => (any::<bool>(), any::<bool>()).prop_map(|(system, probes)| H::Blind { system, probes }),
-        4 => any::<bool>().prop_map(|breaks| H::Deploy { breaks }),
-        1 => any::<bool>().prop_map(|breaks| H::TestDeploy { breaks }),
-        1 => any::<usize>().prop_map(H::Activate),
-        1 => any::<usize>().prop_map(H::Collect),
-        3 => (0..12_u32).prop_map(|after| H::Kill { after }),
-        1 => Just(H::Restart),
-        1 => (-7_200_000..7_200_000_i64).prop_map(H::ClockJump),
-        1 => any::<bool>().prop_map(H::FaultInVar),
-        1 => any::<bool>().prop_map(H::DiskFull),
-        1 => any::<bool>().prop_map(H::ValidityUnreadable),
-        1 => any::<bool>().prop_map(H::OldAlert),
-        2 => Just(H::Confirm),
-        2 => Just(H::UpdaterBrings),
-        1 => Just(H::Release),
-        1 => any::<bool>().prop_map(H::LoaderForgets),
-        1 => any::<bool>().prop_map(H::LoaderStuck),
-        1 => prop_oneof![Just(0), Just(4), Just(1), Just(2), Just(11)].prop_map(H::SwitchEnds),
-    ]
+    Reboot,
+    RebootStuck(bool),
 }
 
 /// Judges from outside, with a memory of its own.
@@ -85,6 +62,8 @@ struct Judge {
     /// Somebody activated what runs, which may be what a rollback was on its way to.
     by_hand: bool,
     latched: bool,
+    /// The remedy rebooted the host for the deploy at hand.
+    rebooted: bool,
 }
 
 impl Judge {
@@ -106,6 +85,7 @@ impl Judge {
     fn others_acted(&mut self) {
         self.targets.clear();
         self.evidence = false;
+        self.rebooted = false;
     }
 
     fn look(&mut self, blind: Blindness) {
@@ -132,11 +112,22 @@ impl Judge {
         let asked = self.world.policy.require_confirmation.is_some();
         self.evidence |= self.world.shown || (asked && !confirmed && !blind.system);
         for call in calls {
-            let (Call::SetProfile(target) | Call::Switch(target) | Call::SetBootDefault(target)) =
-                call;
             assert!(!blind.system, "acted from blindness");
             assert!(self.evidence, "acted without an alert of this deploy");
             assert!(!self.latched, "acted after a latch");
+            let target = match call {
+                Call::SetProfile(target) | Call::Switch(target) | Call::SetBootDefault(target) => {
+                    target
+                }
+                Call::Reboot(to) => {
+                    assert!(self.world.policy.allow_reboot, "rebooted without leave");
+                    assert!(!self.rebooted, "rebooted twice for one deploy");
+                    let path = self.targets.first().map(|target| &target.store_path);
+                    assert_eq!(Some(to), path, "rebooted to something else");
+                    self.rebooted = true;
+                    continue;
+                }
+            };
             assert!(self.good.contains(&target.store_path), "went to {target:?}");
             self.targets.insert(target.clone());
             assert_eq!(self.targets.len(), 1, "two rollbacks of one deploy");
@@ -194,7 +185,17 @@ impl Judge {
         match *what {
             Happening::Ticks(count) => (0..count).for_each(|_| self.look(Blindness::default())),
             Happening::Blind { system, probes } => self.look(Blindness { system, probes }),
-            Happening::Deploy { breaks } => self.world.deploy(breaks),
+            Happening::Deploy { breaks, kernel } => {
+                self.world.deploy(breaks);
+                let mut host = self.world.host.borrow_mut();
+                let running = host.running.clone();
+                host.kernels.insert(running, kernel);
+            }
+            Happening::Reboot => {
+                self.world.reboot();
+                self.by_hand = true;
+            }
+            Happening::RebootStuck(is) => self.world.host.borrow_mut().reboot_stuck = is,
             Happening::TestDeploy { breaks } => {
                 let path = self.world.closure(breaks);
                 self.world.host.borrow_mut().running = path;
@@ -274,6 +275,7 @@ impl Judge {
             host.fault_in_var = false;
             host.validity_unreadable = false;
             host.fuse = None;
+            host.reboot_stuck = false;
             host.switch_ends = SwitchEnd::Switched;
         }
         self.world.other_alerts.clear();
@@ -294,9 +296,11 @@ impl Judge {
     }
 }
 
-fn history(happenings: &[Happening], mode: Mode, confirm: bool) -> Judge {
+fn history(story: &Story, mode: Mode) -> Judge {
+    let Story { happenings, leave } = story;
     let mut world = World::new(mode);
-    world.policy.require_confirmation = confirm.then_some(Duration::from_secs(300));
+    world.policy.require_confirmation = leave.confirm.then_some(Duration::from_secs(300));
+    world.policy.allow_reboot = leave.reboot;
     let mut judge = Judge {
         world,
         good: BTreeSet::new(),
@@ -304,6 +308,7 @@ fn history(happenings: &[Happening], mode: Mode, confirm: bool) -> Judge {
         evidence: false,
         by_hand: false,
         latched: false,
+        rebooted: false,
     };
     // A soak of three looks tells the same stories as one of forty.
     judge.world.policy.soak = Duration::from_secs(45);
@@ -313,43 +318,42 @@ fn history(happenings: &[Happening], mode: Mode, confirm: bool) -> Judge {
 }
 
 /// How many histories each run of the suite tells; `SNOWGUARD_CASES` asks for another number.
-const HISTORIES: u32 = 20_000;
+const HISTORIES: u64 = 100_000;
 
-/// Tells as many histories, on all processors. Each failure is told with the shortest history that
-/// leads to it and with the seed (`SNOWGUARD_SEED` gives one).
-fn each_history(share: u32, check: impl Fn(&[Happening], bool) + Sync) {
+/// Tells its share, in per cent, of that many histories, on all processors. One that fails is told
+/// with its seed, which `SNOWGUARD_SEED` replays alone, and as short as it can be.
+fn each_history(share: u64, check: impl Fn(&Story) + Sync) {
     let number = |name: &str| {
         let given = env::var(name).ok();
         given.map(|text| text.parse::<u64>().expect("a number"))
     };
-    let seed = number("SNOWGUARD_SEED").unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
-        since.expect("after 1970").as_secs()
-    });
-    println!("SNOWGUARD_SEED={seed}");
-    let all = number("SNOWGUARD_CASES").map_or(HISTORIES, |n| u32::try_from(n).expect("few"));
-    let threads =
-        thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let first = number("SNOWGUARD_SEED");
+    let count = first.map_or_else(
+        || number("SNOWGUARD_CASES").unwrap_or(HISTORIES) * share / 100,
+        |_| 1,
+    );
+    // Each second has its own.
+    let first = first.unwrap_or_else(|| now.expect("after 1970").as_secs() << 20);
+    let next = AtomicU64::new(first);
+    let fails = |story: &Story| catch_unwind(AssertUnwindSafe(|| check(story))).is_err();
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for number in 0..threads {
-            let check = &check;
-            scope.spawn(move || {
-                let mut key = [0; 32];
-                key[..8].copy_from_slice(&seed.to_le_bytes());
-                key[8..12].copy_from_slice(&number.to_le_bytes());
-                let config = ProptestConfig {
-                    cases: (all / 100 * share).div_ceil(threads),
-                    failure_persistence: None,
-                    ..ProptestConfig::default()
-                };
-                let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &key);
-                let histories = (proptest::collection::vec(happening(), 0..24), any::<bool>());
-                let told =
-                    TestRunner::new_with_rng(config, rng).run(&histories, |(what, confirm)| {
-                        check(&what, confirm);
-                        Ok(())
-                    });
-                told.unwrap_or_else(|why| panic!("SNOWGUARD_SEED={seed}: {why}"));
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        break;
+                    }
+                    let story = Story::of(seed, 24);
+                    if fails(&story) {
+                        // Nobody needs to begin another one.
+                        next.store(first + count, Ordering::Relaxed);
+                        let story = story.shortest(fails);
+                        panic!("SNOWGUARD_SEED={seed} replays a longer form of {story:?}");
+                    }
+                }
             });
         }
     });
@@ -357,15 +361,15 @@ fn each_history(share: u32, check: impl Fn(&[Happening], bool) + Sync) {
 
 #[test]
 fn no_history_leads_to_a_second_rollback_or_to_one_from_blindness_or_to_a_bad_generation() {
-    each_history(80, |happenings, confirm| {
-        history(happenings, Mode::Act, confirm).calm();
+    each_history(80, |story| {
+        history(story, Mode::Act).calm();
     });
 }
 
 #[test]
 fn no_history_makes_observe_mode_touch_the_host() {
-    each_history(20, |happenings, confirm| {
-        let judge = history(happenings, Mode::Observe, confirm);
+    each_history(20, |story| {
+        let judge = history(story, Mode::Observe);
         assert_eq!(judge.world.calls(), []);
         assert_eq!(judge.world.host.borrow().kept, None);
     });
@@ -373,8 +377,17 @@ fn no_history_makes_observe_mode_touch_the_host() {
 
 #[test]
 fn the_simulation_does_see_rollbacks() {
-    let bad = [Happening::Deploy { breaks: true }, Happening::Ticks(10)];
-    let mut judge = history(&bad, Mode::Act, false);
+    let story = Story {
+        happenings: vec![
+            Happening::Deploy {
+                breaks: true,
+                kernel: 0,
+            },
+            Happening::Ticks(10),
+        ],
+        leave: Leave::NONE,
+    };
+    let mut judge = history(&story, Mode::Act);
     assert_eq!(judge.targets.len(), 1);
     judge.calm();
     assert_eq!(judge.world.state(), "settled");

@@ -77,11 +77,27 @@ pub(super) fn incident(since_ms: i64) -> String {
 pub enum Phase {
     /// The next act is to point the profile at the target.
     Begun,
-    /// The profile points at the target; the next act is to switch to it.
+    /// The profile points at the target; the next act is to switch to it, or, where only a reboot
+    /// leads there, to make it the boot default.
     ProfileSet,
     /// The target runs, and the boot loader would start something else: the next act is to make
     /// the target the boot default.
     BootDiffers,
+    /// Only a reboot leads to the target, and its boot default was set. Once that is read back, the
+    /// host is rebooted, or people are called.
+    BootSet,
+    /// The next act, or the last one, is the reboot.
+    Rebooting,
+}
+
+/// The reboot that a rollback needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reboot {
+    /// Why it is needed.
+    pub why: String,
+    /// The boot that it is to end: once another one is seen, the reboot was done.
+    pub boot: Option<String>,
 }
 
 /// Why the remedy gave up.
@@ -135,6 +151,15 @@ pub enum State {
         phase: Phase,
         /// How many times an act was begun.
         attempts: u32,
+        /// Set where only a reboot leads to the target.
+        #[serde(default)]
+        reboot: Option<Reboot>,
+        /// It could not be read whether it can be switched to; nothing is done then.
+        #[serde(skip)]
+        blind: bool,
+        /// How long the reboot was waited for.
+        #[serde(skip)]
+        elapsed: Elapsed,
     },
     /// The target was switched to; the host is read again.
     Verifying {
@@ -159,6 +184,9 @@ pub enum State {
         bad: Bad,
         /// What would have been gone back to; `None` if the rollback would have been refused.
         target: Option<GenerationId>,
+        /// Only a reboot would have led there.
+        #[serde(default)]
+        reboot: bool,
     },
     /// Latched: pages, and touches nothing more until it is released by hand.
     Failed {

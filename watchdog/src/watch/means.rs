@@ -15,6 +15,7 @@ use crate::{
         daemon::Stop,
         delete_paths::{DEADLINE, DeletePaths},
         hold_updater::{HoldUpdater, Manager},
+        reboot::Reboot,
         remove_generation::RemoveGeneration,
         switch::{Switch, Systemd, Way},
     },
@@ -173,6 +174,16 @@ pub(super) fn hold_updater(layout: &Layout, settings: &Settings) -> HoldUpdater 
                 systemctl: systemd.systemctl,
                 units: PathBuf::from(RUNNING_SYSTEMD),
             }),
+            Way::Child | Way::Chroot { .. } => None,
+        },
+    }
+}
+
+/// The verb that reboots a host.
+pub(super) fn reboot(layout: &Layout) -> Reboot {
+    Reboot {
+        systemctl: match way(layout) {
+            Way::Systemd(systemd) => Some(systemd.systemctl),
             Way::Child | Way::Chroot { .. } => None,
         },
     }

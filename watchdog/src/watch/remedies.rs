@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::{
     RUN_DIR, WatchError,
     counters::{Counters, Counting},
-    means::{PROFILE_LOCK, able_to_act, hold_updater, switch},
+    means::{PROFILE_LOCK, able_to_act, hold_updater, reboot, switch},
     seen,
 };
 use crate::{
@@ -201,6 +201,7 @@ impl Remedies {
                 switch: switch(&self.layout),
                 root: TargetRoot::of(&self.layout),
                 updater: hold_updater(&self.layout, &self.settings),
+                reboot: reboot(&self.layout),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
@@ -283,6 +284,11 @@ impl Verbs for Undisturbed<'_> {
     ) -> Result<SwitchEnd, String> {
         self.wait();
         self.verbs.set_boot_default(target, incident)
+    }
+
+    fn reboot(&mut self) -> Result<(), String> {
+        self.wait();
+        self.verbs.reboot()
     }
 
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {

@@ -34,7 +34,10 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
             ));
         }
     };
+    // Where it cannot be read, no reboot is done: see the machine.
+    let boot_id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
     Ok(SystemSeen {
+        boot_id: boot_id.ok().map(|id| id.trim().to_owned()),
         kept,
         boot: match system.boot_default {
             Ok(BootDefault::System(link)) => BootSeen::System(path(&link.path)),

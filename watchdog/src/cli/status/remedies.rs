@@ -181,12 +181,21 @@ fn sentence(state: &State) -> String {
             system(&bad.deploy),
             generation(target)
         ),
-        State::Observed { bad, target } => {
+        State::Observed {
+            bad,
+            target,
+            reboot,
+        } => {
             let (bad, alert) = (system(&bad.deploy), &bad.alert);
             match target {
                 Some(target) => format!(
-                    "{bad} is condemned by {alert}; in mode act it would be rolled back to {}",
-                    generation(target)
+                    "{bad} is condemned by {alert}; in mode act it would be rolled back to {}{}",
+                    generation(target),
+                    if *reboot {
+                        ", which takes a reboot"
+                    } else {
+                        ""
+                    }
                 ),
                 None => format!("{bad} is condemned by {alert}; there is nothing to go back to"),
             }

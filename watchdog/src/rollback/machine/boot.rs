@@ -64,6 +64,9 @@ impl Machine {
             from: None,
             phase: Phase::BootDiffers,
             attempts: 0,
+            reboot: None,
+            blind: false,
+            elapsed: Elapsed::default(),
         };
     }
 
@@ -71,9 +74,9 @@ impl Machine {
         let State::RollingBack {
             bad,
             target,
-            phase: Phase::BootDiffers,
+            phase: phase @ (Phase::BootDiffers | Phase::ProfileSet),
             ..
-        } = &self.state
+        } = &mut self.state
         else {
             return;
         };
@@ -87,13 +90,11 @@ impl Machine {
             out.push(act(end.reason()));
         } else if end == SwitchEnd::Switched {
             out.push(act("boot_default_set"));
-            self.state = State::Verifying {
-                bad: bad.clone(),
-                target: target.clone(),
-                boot_set: true,
-                elapsed: Elapsed::default(),
-                soak: None,
-            };
+            if *phase == Phase::ProfileSet {
+                *phase = Phase::BootSet;
+            } else {
+                self.verify_from_now(true);
+            }
         } else {
             self.fail("boot_default_not_set", message, out);
         }

@@ -9,7 +9,7 @@ use crate::{
         facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed},
-        state::{Bad, Denied, Failure, Phase, State},
+        state::{Bad, Denied, Failure, Phase, Reboot, State},
         target::{self, Choice},
     },
 };
@@ -67,17 +67,36 @@ impl Machine {
                 let plan = Decision::about(bad, Step::Plan, "rollback", message, Some(&target));
                 out.push(plan);
                 let bad = bad.clone();
-                if policy.mode == Mode::Act {
-                    self.roll_back(bad, target, system, now);
-                } else {
-                    let target = Some(target);
-                    self.state = State::Observed { bad, target };
-                }
+                self.begin(bad, (target, None), system, policy, now);
                 return;
             }
-            Choice::NeedsReboot(target, what) => {
-                let why = format!("{} cannot be switched to: {what}", name_of(&target));
-                (Some(target), "needs_reboot", why)
+            Choice::NeedsReboot(target, why) => {
+                let would = if policy.mode == Mode::Act {
+                    ""
+                } else {
+                    "would "
+                };
+                let then = if policy.allow_reboot {
+                    "and reboot"
+                } else {
+                    "for a reboot by hand"
+                };
+                let message = format!(
+                    "{would}make {}, the last known good, the boot default {then}: {why}",
+                    name_of(&target)
+                );
+                let reason = "rollback_by_reboot";
+                out.push(Decision::about(
+                    bad,
+                    Step::Plan,
+                    reason,
+                    message,
+                    Some(&target),
+                ));
+                let bad = bad.clone();
+                let reboot = Some(Reboot { why, boot: None });
+                self.begin(bad, (target, reboot), system, policy, now);
+                return;
             }
             Choice::None(why) if why.is_empty() => {
                 (None, "no_target", "no generation is known good".to_owned())
@@ -96,15 +115,38 @@ impl Machine {
                 failure,
             }
         } else {
-            let target = None;
-            State::Observed { bad, target }
+            State::Observed {
+                bad,
+                target: None,
+                reboot: false,
+            }
         };
+    }
+
+    /// Begins the rollback, or, if it may not act, keeps what it would have been.
+    fn begin(
+        &mut self,
+        bad: Bad,
+        (target, reboot): (GenerationId, Option<Reboot>),
+        system: &SystemSeen,
+        policy: &Policy,
+        now: i64,
+    ) {
+        if policy.mode == Mode::Act {
+            self.roll_back(bad, (target, reboot), system, now);
+        } else {
+            self.state = State::Observed {
+                bad,
+                target: Some(target),
+                reboot: reboot.is_some(),
+            };
+        }
     }
 
     pub(super) fn roll_back(
         &mut self,
         bad: Bad,
-        target: GenerationId,
+        (target, reboot): (GenerationId, Option<Reboot>),
         system: &SystemSeen,
         now: i64,
     ) {
@@ -127,6 +169,9 @@ impl Machine {
             from: system.current.as_ref().map(|current| current.number),
             phase: Phase::Begun,
             attempts: 0,
+            reboot,
+            blind: false,
+            elapsed: Elapsed::default(),
         };
     }
 
@@ -160,7 +205,8 @@ impl Machine {
         let State::RollingBack {
             bad,
             target,
-            phase: Phase::ProfileSet,
+            phase: phase @ Phase::ProfileSet,
+            reboot,
             ..
         } = &mut self.state
         else {
@@ -187,13 +233,21 @@ impl Machine {
                 message,
                 Some(target),
             ));
-            self.state = State::Verifying {
-                bad: bad.clone(),
-                target: target.clone(),
-                boot_set: false,
-                elapsed: Elapsed::default(),
-                soak: None,
-            };
+            self.verify_from_now(false);
+        } else if end == SwitchEnd::InitInterface {
+            // It wrote the boot loader's menu before it looked, and activated nothing.
+            out.push(Decision::about(
+                bad,
+                Step::Act,
+                end.reason(),
+                message.clone(),
+                Some(target),
+            ));
+            *reboot = Some(Reboot {
+                why: "its init interface is another than the running one".to_owned(),
+                boot: None,
+            });
+            *phase = Phase::BootSet;
         } else {
             self.fail(end.reason(), message, out);
         }

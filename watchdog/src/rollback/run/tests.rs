@@ -24,6 +24,7 @@ use super::{Hands, HostVerbs, tick};
 use crate::{
     act::{
         hold_updater::{HoldUpdater, Updaters},
+        reboot::Reboot,
         set_profile::SetProfile,
         switch::{Switch, Way},
         target_root::TargetRoot,
@@ -158,6 +159,7 @@ impl Tree {
                 state_dir: "/state".into(),
                 systemd: None,
             },
+            reboot: Reboot { systemctl: None },
         }
     }
 

@@ -3,13 +3,7 @@
 
 use std::{collections::BTreeSet, env, fs, path::Path};
 
-use proptest::{
-    prelude::{Strategy, any},
-    strategy::ValueTree,
-    test_runner::TestRunner,
-};
-
-use super::{happening, history};
+use super::{Story, history};
 use crate::record::Mode;
 
 const BEGIN: &str = "<!-- states: drawn by a test of the watchdog -->\n";
@@ -18,19 +12,14 @@ const END: &str = "<!-- states: end -->\n";
 #[test]
 fn the_picture_of_the_states_is_the_one_that_the_machine_goes_through() {
     let mut ways = BTreeSet::new();
-    let mut runner = TestRunner::deterministic();
-    let histories = (proptest::collection::vec(happening(), 0..40), any::<bool>());
-    for turn in 0..3_000 {
-        let (happenings, confirm) = histories
-            .new_tree(&mut runner)
-            .expect("a history")
-            .current();
-        let mode = if turn % 5 == 0 {
+    for seed in 0..5_000 {
+        let story = Story::of(seed, 40);
+        let mode = if seed % 5 == 0 {
             Mode::Observe
         } else {
             Mode::Act
         };
-        let mut judge = history(&happenings, mode, confirm);
+        let mut judge = history(&story, mode);
         if mode == Mode::Act {
             judge.calm();
         }

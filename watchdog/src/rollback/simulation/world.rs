@@ -3,7 +3,7 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     time::Duration,
 };
@@ -29,6 +29,8 @@ pub(in crate::rollback) enum Call {
     SetProfile(GenerationId),
     Switch(GenerationId),
     SetBootDefault(GenerationId),
+    /// To what the boot loader starts.
+    Reboot(String),
 }
 
 #[derive(Debug)]
@@ -41,7 +43,14 @@ pub(in crate::rollback) struct Host {
     /// The probe fails under every closure.
     pub(in crate::rollback) fault_in_var: bool,
     pub(in crate::rollback) invalid: BTreeSet<String>,
-    pub(in crate::rollback) needs_reboot: BTreeSet<String>,
+    /// The kernel of each closure that has another one than the first.
+    pub(in crate::rollback) kernels: BTreeMap<String, u8>,
+    /// What was booted, and how many boots there were before.
+    pub(in crate::rollback) booted: String,
+    pub(in crate::rollback) boots: u32,
+    /// Whether a reboot was asked for, and whether none ever comes.
+    rebooting: bool,
+    pub(in crate::rollback) reboot_stuck: bool,
     pub(in crate::rollback) validity_unreadable: bool,
     pub(in crate::rollback) switch_ends: SwitchEnd,
     pub(in crate::rollback) disk_full: bool,
@@ -64,6 +73,17 @@ pub(in crate::rollback) struct Host {
 }
 
 impl Host {
+    /// The kernel of a closure.
+    fn kernel(&self, store_path: &str) -> u8 {
+        self.kernels.get(store_path).copied().unwrap_or_default()
+    }
+
+    /// Neither what is booted nor what runs has its kernel.
+    fn has_foreign_kernel(&self, store_path: &str) -> bool {
+        let kernel = self.kernel(store_path);
+        kernel != self.kernel(&self.booted) && kernel != self.kernel(&self.running)
+    }
+
     /// One effect comes nearer to the kill.
     fn burn(host: &RefCell<Self>) {
         let mut here = host.borrow_mut();
@@ -89,7 +109,7 @@ impl TargetCheck for RefCell<Host> {
     }
 
     fn needs_reboot(&self, _: &SystemSeen, target: &str) -> Result<Option<String>, String> {
-        let needs = self.borrow().needs_reboot.contains(target);
+        let needs = self.borrow().has_foreign_kernel(target);
         Ok(needs.then(|| "its kernel is another".to_owned()))
     }
 }
@@ -124,11 +144,16 @@ impl Verbs for Hand<'_> {
         let end = {
             let mut host = self.0.borrow_mut();
             host.calls.push(Call::Switch(target.clone()));
+            let foreign = host.has_foreign_kernel(&target.store_path);
+            assert!(!foreign, "switched to another kernel");
             if host.switch_ends.has_switched() {
                 host.running.clone_from(&target.store_path);
-                if !host.loader_forgets && !host.loader_stuck {
-                    host.boot = Some(target.store_path.clone());
-                }
+            }
+            // The boot loader comes first, before it is seen that the init interface differs.
+            let loads =
+                host.switch_ends.has_switched() || host.switch_ends == SwitchEnd::InitInterface;
+            if loads && !host.loader_forgets && !host.loader_stuck {
+                host.boot = Some(target.store_path.clone());
             }
             host.switch_ends
         };
@@ -147,6 +172,17 @@ impl Verbs for Hand<'_> {
         }
         Host::burn(self.0);
         Ok(SwitchEnd::Switched)
+    }
+
+    fn reboot(&mut self) -> Result<(), String> {
+        Host::burn(self.0);
+        let mut host = self.0.borrow_mut();
+        let to = host.boot.clone().unwrap_or_default();
+        host.calls.push(Call::Reboot(to));
+        host.rebooting = !host.reboot_stuck;
+        drop(host);
+        Host::burn(self.0);
+        Ok(())
     }
 
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
@@ -214,7 +250,11 @@ impl World {
             broken: BTreeSet::new(),
             fault_in_var: false,
             invalid: BTreeSet::new(),
-            needs_reboot: BTreeSet::new(),
+            kernels: BTreeMap::new(),
+            booted: String::new(),
+            boots: 0,
+            rebooting: false,
+            reboot_stuck: false,
             validity_unreadable: false,
             switch_ends: SwitchEnd::Switched,
             disk_full: false,
@@ -246,6 +286,7 @@ impl World {
             closures: 0,
         };
         world.deploy(false);
+        world.reboot();
         world
     }
 
@@ -344,7 +385,8 @@ impl World {
             let host = self.host.borrow();
             SystemSeen {
                 running: Some(host.running.clone()),
-                booted: None,
+                booted: Some(host.booted.clone()),
+                boot_id: Some(host.boots.to_string()),
                 current: host.current.clone(),
                 generations: host.generations.clone(),
                 kept: host.kept.clone(),
@@ -408,10 +450,32 @@ impl World {
             Err(cause) => {
                 assert_eq!(cause.downcast_ref(), Some(&"killed"), "only the fuse kills");
                 self.restart();
+                self.reboot_if_asked();
                 return false;
             }
         }
+        self.reboot_if_asked();
         true
+    }
+
+    fn reboot_if_asked(&mut self) {
+        if self.host.borrow().rebooting {
+            self.reboot();
+        }
+    }
+
+    /// The host boots what the boot loader starts; a power cut is the same.
+    pub(in crate::rollback) fn reboot(&mut self) {
+        {
+            let mut host = self.host.borrow_mut();
+            host.rebooting = false;
+            host.boots += 1;
+            if let Some(boot) = host.boot.clone() {
+                host.running = boot;
+            }
+            host.booted = host.running.clone();
+        }
+        self.restart();
     }
 
     /// The watchdog begins again, with what is on disk and nothing else.
@@ -419,7 +483,9 @@ impl World {
         let disk = self.host.borrow().disk.clone();
         self.machine = disk.map_or_else(Machine::default, |machine| {
             let text = machine.to_json().expect("JSON");
-            Machine::from_json(&text).expect("what was written can be read")
+            let read = Machine::from_json(&text).expect("what was written can be read");
+            assert_eq!(read, machine.into_kept(), "what is kept is what comes back");
+            read
         });
         self.alert = None;
     }

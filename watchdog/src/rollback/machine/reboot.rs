@@ -1,0 +1,192 @@
+//! A rollback that no switch can carry out, because another kernel or init runs than the target's:
+//! profile and boot default are set, and then the host is rebooted, if that is allowed, or people
+//! are called who do it.
+
+use super::{Machine, boot};
+use crate::{
+    record::{Mode, Step},
+    rollback::{
+        decision::{Decision, name_of},
+        facts::{Deploy, Facts, SystemSeen},
+        policy::Policy,
+        soak::Elapsed,
+        state::{Phase, Reboot, State},
+    },
+};
+
+impl Machine {
+    /// A look in the middle of a rollback: after a power cut another kernel may run than the one
+    /// that the rollback was decided under.
+    pub(super) fn look_while_rolling_back(
+        &mut self,
+        facts: &Facts<'_>,
+        system: &SystemSeen,
+        running: &Deploy,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::RollingBack {
+            target,
+            phase,
+            reboot,
+            blind,
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        if policy.mode != Mode::Act {
+            let why = format!(
+                "the mode was changed in the middle of the rollback to {}",
+                name_of(target)
+            );
+            return self.fail("stopped", why, out);
+        }
+        match phase {
+            Phase::Begun | Phase::ProfileSet => {
+                match facts.targets.needs_reboot(system, &target.store_path) {
+                    Ok(what) => {
+                        *blind = false;
+                        *reboot = what.map(|why| Reboot { why, boot: None });
+                    }
+                    // Nothing is switched to before it is known whether it can be.
+                    Err(_) => *blind = true,
+                }
+            }
+            Phase::BootDiffers => {}
+            Phase::BootSet => self.ready_to_reboot(system, running, policy, out),
+            Phase::Rebooting => self.look_for_reboot(system, running, policy, now, out),
+        }
+    }
+
+    /// The boot default was set. Read back, it decides whether a reboot leads to the target.
+    fn ready_to_reboot(
+        &mut self,
+        system: &SystemSeen,
+        running: &Deploy,
+        policy: &Policy,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::RollingBack {
+            target,
+            phase,
+            reboot,
+            attempts,
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        if running.store_path == target.store_path {
+            return self.verify_from_now(false);
+        }
+        if let Some((reason, why)) = boot::differs(system, target) {
+            return self.fail(reason, why, out);
+        }
+        let name = name_of(target);
+        let what = reboot.as_ref().map_or("", |reboot| reboot.why.as_str());
+        match &system.boot_id {
+            Some(id) if policy.allow_reboot => {
+                *reboot = Some(Reboot {
+                    why: what.to_owned(),
+                    boot: Some(id.clone()),
+                });
+                *phase = Phase::Rebooting;
+                *attempts = 0;
+            }
+            Some(_) => {
+                let why = format!(
+                    "{name} is what the next reboot starts, and only a reboot leads there ({what}), \
+                     which `rollback.allow_reboot` does not allow: reboot the host"
+                );
+                self.fail("needs_reboot", why, out);
+            }
+            None => {
+                let why = format!(
+                    "{name} is what the next reboot starts, but it cannot be told one boot from \
+                     another here, so the host is not rebooted: reboot it"
+                );
+                self.fail("needs_reboot", why, out);
+            }
+        }
+    }
+
+    /// A reboot was asked for.
+    fn look_for_reboot(
+        &mut self,
+        system: &SystemSeen,
+        running: &Deploy,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::RollingBack {
+            target,
+            reboot,
+            elapsed,
+            ..
+        } = &mut self.state
+        else {
+            return;
+        };
+        let asked_in = reboot.as_ref().and_then(|reboot| reboot.boot.as_deref());
+        if system
+            .boot_id
+            .as_deref()
+            .is_some_and(|id| Some(id) != asked_in)
+        {
+            if running.store_path == target.store_path {
+                return self.verify_from_now(false);
+            }
+            let why = format!(
+                "the host was rebooted to {}, and {:?} was started all the same",
+                name_of(target),
+                running.store_path
+            );
+            return self.fail("booted_otherwise", why, out);
+        }
+        *elapsed = elapsed.look(now, policy.max_gap);
+        if elapsed.is(policy.reboot_window) {
+            let why = format!(
+                "a reboot to {} was asked for and did not come",
+                name_of(target)
+            );
+            self.fail("reboot_did_not_come", why, out);
+        }
+    }
+
+    /// The target was switched to or booted, as far as the acts can tell.
+    pub(super) fn verify_from_now(&mut self, boot_set: bool) {
+        if let State::RollingBack { bad, target, .. } = &self.state {
+            self.state = State::Verifying {
+                bad: bad.clone(),
+                target: target.clone(),
+                boot_set,
+                elapsed: Elapsed::default(),
+                soak: None,
+            };
+        }
+    }
+
+    /// The host was asked to reboot.
+    pub(super) fn rebooting(&mut self, outcome: Result<(), &str>, out: &mut Vec<Decision>) {
+        let State::RollingBack {
+            bad,
+            target,
+            phase: Phase::Rebooting,
+            ..
+        } = &self.state
+        else {
+            return;
+        };
+        match outcome {
+            Ok(()) => {
+                let message = format!("the host reboots to {}", name_of(target));
+                let target = Some(target);
+                out.push(Decision::about(bad, Step::Act, "reboot", message, target));
+            }
+            Err(why) => self.fail("reboot_failed", why.to_owned(), out),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Stories drawn from seeds: what happens to a host, one thing after the other.
+
+use super::Happening;
+
+/// A story, and the host that it happens to.
+#[derive(Debug, Clone)]
+pub(super) struct Story {
+    pub(super) happenings: Vec<Happening>,
+    pub(super) leave: Leave,
+}
+
+/// What may differ from one host to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Leave {
+    /// A deploy must be confirmed.
+    pub(super) confirm: bool,
+    /// The host may be rebooted.
+    pub(super) reboot: bool,
+}
+
+impl Leave {
+    pub(super) const NONE: Self = Self {
+        confirm: false,
+        reboot: false,
+    };
+}
+
+/// SplitMix64: begins differently for each seed, and costs nothing.
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+
+    fn below(&mut self, end: u8) -> u8 {
+        u8::try_from(self.next() % u64::from(end)).unwrap_or(0)
+    }
+
+    fn coin(&mut self) -> bool {
+        self.below(2) == 1
+    }
+
+    fn index(&mut self) -> usize {
+        usize::from(self.below(u8::MAX))
+    }
+
+    fn happening(&mut self) -> Happening {
+        use Happening as H;
+        match self.below(38) {
+            0..=5 => H::Ticks(1 + self.below(11)),
+            6..=7 => H::Blind {
+                system: self.coin(),
+                probes: self.coin(),
+            },
+            8..=11 => H::Deploy {
+                breaks: self.coin(),
+                kernel: self.below(6) / 5,
+            },
+            12 => H::TestDeploy {
+                breaks: self.coin(),
+            },
+            13 => H::Activate(self.index()),
+            14 => H::Collect(self.index()),
+            15..=17 => H::Kill {
+                after: self.below(12).into(),
+            },
+            18 => H::Restart,
+            19 => {
+                let seconds = self.next() % 14_400;
+                H::ClockJump((i64::try_from(seconds).unwrap_or(0) - 7_200) * 1_000)
+            }
+            20 => H::FaultInVar(self.coin()),
+            21 => H::DiskFull(self.coin()),
+            22 => H::ValidityUnreadable(self.coin()),
+            23 => H::OldAlert(self.coin()),
+            24..=25 => H::Confirm,
+            26 => H::LoaderForgets(self.coin()),
+            27 => H::LoaderStuck(self.coin()),
+            28..=29 => H::UpdaterBrings,
+            30 => H::Release,
+            31..=32 => H::Reboot,
+            33 => H::RebootStuck(self.coin()),
+            34 => {
+                let codes = [0, 4, 1, 2, 11, 100];
+                H::SwitchEnds(codes[self.index() % codes.len()])
+            }
+            // What comes of it all takes time.
+            _ => H::Ticks(8),
+        }
+    }
+}
+
+impl Story {
+    /// The story of a seed, of fewer things than `most`.
+    pub(super) fn of(seed: u64, most: u8) -> Self {
+        let mut dice = Dice(seed);
+        let leave = Leave {
+            confirm: dice.coin(),
+            reboot: dice.coin(),
+        };
+        let length = dice.below(most);
+        Self {
+            happenings: (0..length).map(|_| dice.happening()).collect(),
+            leave,
+        }
+    }
+
+    /// The story with as little as still makes it fail.
+    pub(super) fn shortest(mut self, fails: impl Fn(&Self) -> bool) -> Self {
+        let mut at = 0;
+        while at < self.happenings.len() {
+            let mut shorter = self.clone();
+            shorter.happenings.remove(at);
+            if fails(&shorter) {
+                self = shorter;
+                at = 0;
+            } else {
+                at += 1;
+            }
+        }
+        self
+    }
+}
