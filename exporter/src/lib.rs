@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 pub mod logging;
 mod probe;
+pub use probe::Authorities;
 pub mod sample;
 pub mod state_file;
 pub mod text;

@@ -11,7 +11,7 @@ mod tls;
 
 pub(crate) use address::Address;
 pub(crate) use netrc::Netrc;
-pub(crate) use tls::Authorities;
+pub use tls::Authorities;
 
 use std::time::Duration;
 

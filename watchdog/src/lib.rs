@@ -4,6 +4,7 @@ pub mod act;
 pub mod clock;
 pub mod config;
 pub mod gc;
+mod http;
 pub mod journal;
 pub mod keep;
 pub mod limits;

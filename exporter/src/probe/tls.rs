@@ -1,4 +1,4 @@
-//! TLS with the authorities that the host's Nix trusts.
+//! TLS: with the authorities that the host's Nix trusts, or with others.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,9 +20,9 @@ const BUNDLES: [&str; 2] = [
     "/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt",
 ];
 
-/// Who may certify a substituter; or why that is not known.
+/// Who may certify a server; or why that is not known.
 #[derive(Clone)]
-pub(crate) struct Authorities(Result<Arc<ClientConfig>, String>);
+pub struct Authorities(Result<Arc<ClientConfig>, String>);
 
 impl Authorities {
     /// Those of a host.
@@ -31,6 +31,12 @@ impl Authorities {
             Some(file) => vec![layout.inside(file)],
             None => BUNDLES.iter().map(|file| layout.inside(file)).collect(),
         };
+        Self::of_files(&places)
+    }
+
+    /// Those in the first of these files that is there. What is wrong with it is said when a
+    /// server is to be certified.
+    pub fn of_files(places: &[PathBuf]) -> Self {
         let Some(bundle) = places.iter().find(|place| place.exists()) else {
             return Self(Err(format!(
                 "no certificates of authorities at {:?}",
@@ -42,7 +48,10 @@ impl Authorities {
     }
 
     /// Speaks TLS over a connection.
-    pub(super) async fn secure(
+    ///
+    /// # Errors
+    /// The server is not the one of this name, or nobody may certify it, or it speaks no TLS.
+    pub async fn secure(
         &self,
         stream: TcpStream,
         host: &str,

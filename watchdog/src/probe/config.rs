@@ -75,12 +75,14 @@ pub enum Check {
     },
     /// A GET is answered.
     Http {
-        /// An `http://` URL.
+        /// An `http://` or `https://` URL.
         url: Uri,
         /// The statuses that are well; none given means any 2xx.
         status: Vec<u16>,
         /// What the body must contain.
         body_contains: Option<String>,
+        /// Who may certify the server, in the place of those whom the host trusts.
+        ca_file: Option<PathBuf>,
     },
     /// A program exits with 0, without a shell, with an empty environment.
     Command {

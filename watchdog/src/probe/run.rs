@@ -28,6 +28,8 @@ pub struct Means {
     pub systemctl: PathBuf,
     /// The directory of the routing tables, `/proc/net`.
     pub net: PathBuf,
+    /// Where the certificates of those may be whom the host trusts; the first that is there counts.
+    pub authorities: Vec<PathBuf>,
 }
 
 /// How one probe stands in one tick.
@@ -254,7 +256,16 @@ fn check(
             url,
             status,
             body_contains,
-        } => http::check(url, status, body_contains.as_deref(), timeout),
+            ca_file,
+        } => {
+            let own = ca_file.as_slice();
+            let trusted = if own.is_empty() {
+                &means.authorities
+            } else {
+                own
+            };
+            http::check(url, status, body_contains.as_deref(), trusted, timeout)
+        }
         Check::Command { program, args } => command::check(program, args, timeout),
         Check::Systemd {
             units,

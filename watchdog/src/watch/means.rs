@@ -69,7 +69,20 @@ pub(super) fn probe_means(layout: &Layout) -> Means {
     Means {
         systemctl: systemctl(),
         net: layout.proc_dir().join("net"),
+        authorities: authorities(),
     }
+}
+
+/// Where distributions keep the certificates of those whom a host trusts. NixOS has the first two.
+pub(super) fn authorities() -> Vec<PathBuf> {
+    [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/ssl/certs/ca-bundle.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/nix/var/nix/profiles/default/etc/ssl/certs/ca-bundle.crt",
+    ]
+    .map(PathBuf::from)
+    .to_vec()
 }
 
 fn first_of(candidates: &[&str]) -> PathBuf {

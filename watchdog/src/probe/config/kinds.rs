@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use hyper::Uri;
 use serde::Deserialize;
 use snowguard_exporter::units::TimeSpan;
 
@@ -58,6 +57,7 @@ pub(super) struct Raw {
     url: Option<String>,
     status: Option<OneOrMore>,
     body_contains: Option<String>,
+    ca_file: Option<PathBuf>,
     command: Option<Vec<String>>,
     units: Option<Vec<String>>,
     max_restarts: Option<u64>,
@@ -76,6 +76,7 @@ impl Raw {
             (K::Http, "url", self.url.is_some()),
             (K::Http, "status", self.status.is_some()),
             (K::Http, "body_contains", self.body_contains.is_some()),
+            (K::Http, "ca_file", self.ca_file.is_some()),
             (K::Command, "command", self.command.is_some()),
             (K::Systemd, "units", self.units.is_some()),
             (K::Systemd, "max_restarts", self.max_restarts.is_some()),
@@ -92,7 +93,7 @@ impl Raw {
     fn check(self) -> Result<Check, String> {
         match self.kind {
             RawKind::Tcp => tcp(self.address),
-            RawKind::Http => http(self.url, self.status, self.body_contains),
+            RawKind::Http => http(self.url, self.status, self.body_contains, self.ca_file),
             RawKind::Command => argv(self.command),
             RawKind::Systemd => systemd(self.units, self.max_restarts, self.max_failed),
             RawKind::Writable => writable(self.directory),
@@ -142,18 +143,17 @@ fn http(
     url: Option<String>,
     status: Option<OneOrMore>,
     body_contains: Option<String>,
+    ca_file: Option<PathBuf>,
 ) -> Result<Check, String> {
     let url = url.ok_or("a probe of kind `http` needs `url = \"http://…\"`")?;
-    let parsed: Uri = url
-        .parse()
-        .map_err(|cause| format!("`url` is {url:?}: {cause}"))?;
-    if parsed.scheme_str() != Some("http") || parsed.host().is_none_or(str::is_empty) {
-        return Err(format!(
-            "`url` is {url:?}; only http://HOST[:PORT]/PATH can be probed"
-        ));
-    }
-    if parsed.authority().is_some_and(|a| a.as_str().contains('@')) {
-        return Err("`url` names a user; probes send no credentials".to_owned());
+    let parsed = crate::http::url("url", &url)?;
+    if let Some(file) = &ca_file {
+        if file.is_relative() {
+            return Err(format!("`ca_file` is {file:?}; give an absolute path"));
+        }
+        if !crate::http::is_tls(&parsed) {
+            return Err("`ca_file` is for an https:// URL".to_owned());
+        }
     }
     let status = match status {
         None => Vec::new(),
@@ -167,6 +167,7 @@ fn http(
         url: parsed,
         status,
         body_contains,
+        ca_file,
     })
 }
 

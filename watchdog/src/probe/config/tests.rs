@@ -40,8 +40,16 @@ fn a_mistake_is_refused_with_the_key_that_is_wrong() {
             "kind = 'tcp'\naddress = 'h:1'\nurl = 'http://h'",
             "no key `url`",
         ),
-        ("kind = 'http'\nurl = 'https://h/'", "only http://"),
-        ("kind = 'http'\nurl = 'http://u:p@h/'", "no credentials"),
+        ("kind = 'http'\nurl = 'ftp://h/'", "write http://"),
+        ("kind = 'http'\nurl = 'https://u:p@h/'", "no credentials"),
+        (
+            "kind = 'http'\nurl = 'http://h/'\nca_file = '/ca.pem'",
+            "for an https://",
+        ),
+        (
+            "kind = 'http'\nurl = 'https://h/'\nca_file = 'ca.pem'",
+            "absolute path",
+        ),
         ("kind = 'http'\nurl = 'http://h/'\nstatus = 99", "names 99"),
         ("kind = 'command'\ncommand = []", "is empty"),
         ("kind = 'command'\ncommand = ['true']", "absolute path"),

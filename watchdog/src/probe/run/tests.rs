@@ -13,6 +13,7 @@ use super::{Means, ProbeConfig, ProbeResult, Prober};
 use crate::probe::config::{Check, RouteFamily};
 
 mod judgement;
+mod tls;
 
 fn config(check: Check, timeout_ms: u64) -> ProbeConfig {
     ProbeConfig {
@@ -27,6 +28,7 @@ fn means() -> Means {
     Means {
         systemctl: "/nonexistent/systemctl".into(),
         net: "/proc/net".into(),
+        authorities: vec!["/nonexistent/ca.pem".into()],
     }
 }
 
@@ -61,6 +63,7 @@ fn http(port: u16, status: &[u16], body_contains: Option<&str>) -> Check {
         url: format!("http://127.0.0.1:{port}/x?y").parse().expect("URL"),
         status: status.to_vec(),
         body_contains: body_contains.map(ToOwned::to_owned),
+        ca_file: None,
     }
 }
 
