@@ -19,7 +19,7 @@ use snowguard_exporter::{
 
 use crate::{
     act::hold_updater::Updaters, gc, journal::Rotation, limits::Limits, probe::ProbeConfig,
-    record::Mode, rollback,
+    record::Mode, rollback, rollback::fleet_lock::FleetLock,
 };
 
 mod rollback_section;
@@ -53,6 +53,10 @@ pub struct Settings {
     pub rollback: rollback::policy::Policy,
     /// What a rollback keeps from deploying the condemned closure again.
     pub updaters: Updaters,
+    /// The lock of the fleet, without this host's id if the configuration gives none.
+    pub fleet_lock: Option<FleetLock>,
+    /// How far apart hosts of a fleet begin.
+    pub rollback_jitter: Duration,
     /// Probes by name.
     pub probes: BTreeMap<String, ProbeConfig>,
 }
@@ -193,6 +197,8 @@ impl Default for Settings {
             gc: gc::policy::Policy::default(),
             rollback: rollback::policy::Policy::default(),
             updaters: Updaters::default(),
+            fleet_lock: None,
+            rollback_jitter: Duration::ZERO,
             probes: BTreeMap::new(),
         }
     }
@@ -255,6 +261,8 @@ impl Settings {
                 .unwrap_or(default.window_memory),
             gc: fragment.gc.policy(default.gc)?,
             updaters: fragment.rollback.updaters()?,
+            fleet_lock: fragment.rollback.fleet_lock()?,
+            rollback_jitter: fragment.rollback.jitter(),
             rollback: fragment.rollback.policy(default.rollback),
             probes: fragment.probes,
         };

@@ -1,13 +1,30 @@
 //! `[rollback]` of the configuration.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Deserialize;
 use snowguard_exporter::units::TimeSpan;
 
 use super::Settings;
-use crate::{act::hold_updater::Updaters, record::Mode, rollback::policy::Policy};
+use crate::{
+    act::hold_updater::Updaters,
+    http,
+    probe::config::MAX_TIMEOUT,
+    record::Mode,
+    rollback::{
+        fleet_lock::FleetLock,
+        policy::{Fleet, Policy},
+        turn::WhenSilent,
+    },
+    watch::authorities,
+};
 
+const FLEET_TIMEOUT: Duration = Duration::from_secs(5);
+const FLEET_DEADLINE: Duration = Duration::from_secs(3600);
+const MAX_JITTER: Duration = Duration::from_secs(3600);
 const MIN_CONFIRMATION: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Default, Deserialize)]
@@ -19,16 +36,82 @@ pub(super) struct RollbackFragment {
     verify_window: Option<TimeSpan>,
     require_confirmation: Option<TimeSpan>,
     allow_reboot: Option<bool>,
+    jitter: Option<TimeSpan>,
+    fleet_lock: Option<FleetLockFragment>,
     updaters: Option<Vec<String>>,
     hold_command: Vec<String>,
     release_command: Vec<String>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FleetLockFragment {
+    url: String,
+    group: Option<String>,
+    id: Option<String>,
+    #[serde(default)]
+    when_silent: WhenSilent,
+    timeout: Option<TimeSpan>,
+    deadline: Option<TimeSpan>,
+    ca_file: Option<PathBuf>,
+}
+
 impl RollbackFragment {
+    pub(super) fn jitter(&self) -> Duration {
+        self.jitter.map_or(Duration::ZERO, |span| span.0)
+    }
+
+    pub(super) fn fleet_lock(&self) -> Result<Option<FleetLock>, String> {
+        let Some(given) = &self.fleet_lock else {
+            return Ok(None);
+        };
+        let url = http::url("rollback.fleet_lock.url", &given.url)?;
+        if url.query().is_some() {
+            return Err("`rollback.fleet_lock.url` has a query; give the base alone".to_owned());
+        }
+        let group = given.group.clone().unwrap_or_else(|| "default".to_owned());
+        // As the protocol has it: `[a-zA-Z0-9.-]+`.
+        let letters = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+        if group.is_empty() || !group.chars().all(letters) {
+            return Err(format!(
+                "`rollback.fleet_lock.group` is {group:?}; the protocol allows letters, digits, \
+                 `.` and `-`"
+            ));
+        }
+        if given.id.as_ref().is_some_and(String::is_empty) {
+            return Err("`rollback.fleet_lock.id` is empty".to_owned());
+        }
+        let timeout = given.timeout.map_or(FLEET_TIMEOUT, |span| span.0);
+        if timeout.is_zero() || timeout > MAX_TIMEOUT {
+            return Err(
+                "`rollback.fleet_lock.timeout` must be more than 0 and at most 30s".to_owned(),
+            );
+        }
+        let authorities = match &given.ca_file {
+            Some(file) if file.is_relative() => {
+                return Err("`rollback.fleet_lock.ca_file` must be an absolute path".to_owned());
+            }
+            Some(file) => vec![file.clone()],
+            None => authorities(),
+        };
+        Ok(Some(FleetLock {
+            url,
+            group,
+            id: given.id.clone().unwrap_or_default(),
+            timeout,
+            authorities,
+        }))
+    }
+
     pub(super) fn policy(self, default: Policy) -> Policy {
         let span =
             |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
+        let fleet = self.fleet_lock.as_ref().map(|lock| Fleet {
+            when_silent: lock.when_silent,
+            deadline: span(lock.deadline, FLEET_DEADLINE),
+        });
         Policy {
+            fleet,
             mode: self.mode.unwrap_or_default(),
             soak: span(self.soak, default.soak),
             verify_soak: span(self.verify_soak, default.verify_soak),
@@ -125,6 +208,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
             "`rollback.verify_soak` must be shorter than `rollback.verify_window`, or no rollback \
              could ever be verified"
                 .to_owned(),
+        );
+    }
+    if settings.rollback_jitter > MAX_JITTER {
+        return Err(
+            "`rollback.jitter` must be at most 1h: the host is broken meanwhile".to_owned(),
         );
     }
     // systemd reads it in a condition, where these mean something else.

@@ -83,6 +83,14 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[rollback]\nupdaters = [\"nixos-upgrade.timer\"]\n",
         "[rollback]\nupdaters = [\"-H evil\"]\n",
         "[rollback]\nhold_command = [\"/bin/true\"]\n",
+        "[rollback]\njitter = \"2h\"\n",
+        "[rollback.fleet_lock]\nurl = \"lock.example.org\"\n",
+        "[rollback.fleet_lock]\nurl = \"http://l/?a\"\n",
+        "[rollback.fleet_lock]\nurl = \"http://l\"\ngroup = \"a b\"\n",
+        "[rollback.fleet_lock]\nurl = \"http://l\"\nwhen_silent = \"panic\"\n",
+        "[rollback.fleet_lock]\nurl = \"http://l\"\ntimeout = \"1m\"\n",
+        "[rollback.fleet_lock]\nurl = \"http://l\"\nid = \"\"\n",
+        "[rollback.fleet_lock]\ngroup = \"a\"\n",
         "[rollback]\nhold_command = [\"true\"]\nrelease_command = [\"true\"]\n",
     ] {
         assert!(Settings::parse(text).is_err(), "{text}");

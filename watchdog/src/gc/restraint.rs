@@ -126,7 +126,7 @@ fn brought_next_to_nothing(policy: &Policy, report: &Report) -> bool {
 
 /// A wait below `within`, in milliseconds: the same each time for one host and incident, and
 /// evenly spread over hosts.
-fn spread(within: Duration, host: &str, incident: &str) -> i64 {
+pub(crate) fn spread(within: Duration, host: &str, incident: &str) -> i64 {
     let within = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
     if within == 0 {
         return 0;

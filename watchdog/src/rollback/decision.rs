@@ -70,6 +70,16 @@ impl Decision {
         }
     }
 
+    pub(super) fn of_fleet(now: i64, step: Step, reason: &'static str, message: String) -> Self {
+        Self {
+            incident: incident(now),
+            step,
+            reason,
+            message,
+            facts: Value::Null,
+        }
+    }
+
     pub(super) fn of_deploy(
         deploy: &Deploy,
         since_ms: i64,

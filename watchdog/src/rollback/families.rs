@@ -108,6 +108,11 @@ pub fn families(
             truth(!matches!(machine.updater(), Updater::Free {})),
         ),
         held(machine),
+        Family::gauge(
+            "snowguard_fleet_lock_held",
+            "1 while this host holds, or may hold, a place in the fleet's lock",
+            truth(machine.lease().is_out()),
+        ),
     ]
 }
 

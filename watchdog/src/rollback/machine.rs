@@ -22,6 +22,7 @@ use super::{
     policy::Policy,
     soak::Elapsed,
     state::{Denied, Phase, State, Updater},
+    turn::{Answer, Lease},
 };
 use crate::{
     act::switch::SwitchEnd,
@@ -32,6 +33,7 @@ use crate::{
 mod boot;
 mod reboot;
 mod trial;
+mod turn;
 mod undo;
 mod updater;
 
@@ -48,6 +50,12 @@ pub struct Machine {
     failing: BTreeMap<String, i64>,
     #[serde(default)]
     updater: Updater,
+    /// The place of this host in the fleet's lock.
+    #[serde(default)]
+    lease: Lease,
+    /// When it was last tried to give it back, and why that failed.
+    #[serde(skip)]
+    returned: Option<(i64, String)>,
 }
 
 /// What happened.
@@ -63,6 +71,10 @@ pub enum Event<'a> {
     BootSet(Result<SwitchEnd, &'a str>),
     /// The host was to be rebooted; the error says why that could not even begin.
     Rebooting(Result<(), &'a str>),
+    /// The lock server was asked for a place, by what was seen then.
+    Answered(&'a Answer, Facts<'a>),
+    /// The place in the fleet's lock was to be given back; the error says why it was not.
+    LeaseReturned(Result<(), &'a str>),
     /// The hold of the updater was applied: what that changed, or why it is not applied.
     UpdaterHeld(Result<Option<&'a str>, &'a str>),
     /// The hold of the updater was to be lifted: what was done, or why it was not.
@@ -94,6 +106,8 @@ pub enum Act {
         /// The incident, which names the act as that of a switch.
         incident: String,
     },
+    /// Ask the lock server whether it is this host's turn.
+    TakeTurn,
     /// Reboot the host. Once.
     Reboot {
         /// The generation that is the boot default.
@@ -103,12 +117,13 @@ pub enum Act {
 
 impl Act {
     /// The generation that the act is about.
-    pub fn target(&self) -> &GenerationId {
+    pub fn target(&self) -> Option<&GenerationId> {
         match self {
+            Self::TakeTurn => None,
             Self::SetProfile { target, .. }
             | Self::Switch { target, .. }
             | Self::SetBootDefault { target, .. }
-            | Self::Reboot { target } => target,
+            | Self::Reboot { target } => Some(target),
         }
     }
 
@@ -119,6 +134,7 @@ impl Act {
             Self::Switch { .. } => "would_switch",
             Self::SetBootDefault { .. } => "would_set_boot_default",
             Self::Reboot { .. } => "would_reboot",
+            Self::TakeTurn => "would_ask_for_its_turn",
         }
     }
 }
@@ -132,6 +148,8 @@ impl Default for Machine {
             denied: Vec::new(),
             failing: BTreeMap::new(),
             updater: Updater::Free {},
+            lease: Lease::Free,
+            returned: None,
         }
     }
 }
@@ -280,9 +298,14 @@ impl Machine {
             Event::Switched(outcome) => self.switched(outcome, &mut out),
             Event::BootSet(outcome) => self.boot_set(outcome, &mut out),
             Event::Rebooting(outcome) => self.rebooting(outcome, &mut out),
+            Event::Answered(answer, facts) => {
+                self.answered(answer, &facts, policy, now_ms, &mut out);
+            }
+            Event::LeaseReturned(outcome) => self.lease_returned(outcome, now_ms, &mut out),
             Event::UpdaterHeld(outcome) => self.updater_held(outcome, &mut out),
             Event::UpdaterReleased(outcome) => self.updater_released(outcome, &mut out),
         }
+        self.end_turn(policy);
         (self, out)
     }
 
@@ -336,7 +359,18 @@ impl Machine {
     pub(super) fn into_kept(mut self) -> Self {
         match &mut self.state {
             State::Unknown {} | State::Settled { .. } => {}
-            State::Condemned { .. } | State::Observed { .. } | State::Failed { .. } => {}
+            State::Observed { .. } | State::Failed { .. } => {}
+            State::Condemned {
+                waited,
+                asks,
+                silent,
+                alone,
+                ..
+            } => {
+                *waited = Elapsed::default();
+                *silent = 0;
+                (*asks, *alone) = (false, false);
+            }
             State::Adopting { soak, .. } => *soak = None,
             State::Trial(trial) => {
                 trial.soak = None;
@@ -355,6 +389,7 @@ impl Machine {
         {
             *failing = None;
         }
+        self.returned = None;
         self
     }
 
@@ -362,6 +397,12 @@ impl Machine {
     /// disk before the act begins. No act in any mode but [`Mode::Act`].
     #[must_use]
     pub fn begin_act(mut self, policy: &Policy) -> (Self, Option<Act>, Vec<Decision>) {
+        if let State::Condemned { asks: true, .. } = &self.state
+            && policy.mode == Mode::Act
+        {
+            self.lease = Lease::Asked;
+            return (self, Some(Act::TakeTurn), Vec::new());
+        }
         let State::RollingBack {
             bad,
             target,
@@ -435,7 +476,10 @@ impl Machine {
             State::Adopting { .. } | State::Trial(_) => {
                 self.watch(facts, system, deploy, policy, now, out);
             }
-            State::Condemned { .. } => self.plan(facts, system, policy, now, out),
+            State::Condemned { .. } => {
+                self.wait_on(policy, now);
+                self.plan(facts, system, policy, now, out);
+            }
             State::RollingBack { .. } => {
                 self.look_while_rolling_back(facts, system, &deploy, policy, now, out);
             }

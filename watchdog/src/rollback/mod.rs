@@ -8,6 +8,7 @@ pub mod confirmation;
 pub mod decision;
 pub mod facts;
 pub mod families;
+pub mod fleet_lock;
 pub mod machine;
 pub mod policy;
 pub mod reboot;
@@ -15,6 +16,7 @@ pub mod run;
 mod soak;
 pub mod state;
 pub mod target;
+pub mod turn;
 
 #[cfg(test)]
 mod simulation;

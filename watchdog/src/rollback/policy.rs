@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::turn::WhenSilent;
 use crate::record::Mode;
 
 /// The limits that the rollback remedy keeps.
@@ -29,9 +30,22 @@ pub struct Policy {
     pub allow_reboot: bool,
     /// How long a reboot that was asked for may take to begin.
     pub reboot_window: Duration,
+    /// How long this host waits before it acts, as its part of `rollback.jitter`.
+    pub delay: Duration,
+    /// What of the fleet's lock, if there is one.
+    pub fleet: Option<Fleet>,
     /// How many times a step of a rollback is begun before it is given up: by a kill in
     /// mid-step, or because another switch holds the lock.
     pub max_attempts: u32,
+}
+
+/// How this host waits for its turn in a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fleet {
+    /// What is done while the lock server is silent.
+    pub when_silent: WhenSilent,
+    /// How long a turn is waited for. Then the remedy latches, and people are called.
+    pub deadline: Duration,
 }
 
 impl Default for Policy {
@@ -47,6 +61,8 @@ impl Default for Policy {
             require_confirmation: None,
             allow_reboot: false,
             reboot_window: Duration::from_secs(600),
+            delay: Duration::ZERO,
+            fleet: None,
             max_attempts: 40,
         }
     }

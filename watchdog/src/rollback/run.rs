@@ -4,9 +4,11 @@
 use super::{
     decision::Decision,
     facts::{Facts, GenerationId},
+    fleet_lock::FleetLock,
     machine::{Act, Event, Kept, Machine},
     policy::Policy,
     state::{Bad, State, Updater},
+    turn::Answer,
 };
 use crate::{
     act::{
@@ -55,6 +57,15 @@ pub trait Verbs {
     /// Why it is not kept.
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String>;
 
+    /// Asks the lock server of the fleet for a place.
+    fn take_turn(&mut self) -> Answer;
+
+    /// Gives the place back.
+    ///
+    /// # Errors
+    /// Why the server may count this host still.
+    fn end_turn(&mut self) -> Result<(), String>;
+
     /// Keeps the updater from deploying this closure again. Done again, it finds what is already
     /// so; what it changed is said in one sentence.
     ///
@@ -85,6 +96,8 @@ pub struct HostVerbs {
     pub updater: HoldUpdater,
     /// Reboots.
     pub reboot: Reboot,
+    /// The lock of the fleet; without one it is always this host's turn.
+    pub fleet: Option<FleetLock>,
 }
 
 impl Verbs for HostVerbs {
@@ -114,6 +127,17 @@ impl Verbs for HostVerbs {
         self.root.run(target).map(|_| ()).map_err(|e| e.to_string())
     }
 
+    fn take_turn(&mut self) -> Answer {
+        match &self.fleet {
+            None => Answer::Granted,
+            Some(fleet) => fleet.take(),
+        }
+    }
+
+    fn end_turn(&mut self) -> Result<(), String> {
+        self.fleet.as_ref().map_or(Ok(()), FleetLock::give_back)
+    }
+
     fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
         self.updater.hold(closure).map_err(|e| e.to_string())
     }
@@ -129,6 +153,7 @@ impl Verbs for HostVerbs {
             Act::SetBootDefault { target, .. } => {
                 format!("would make {:?} the boot default", target.store_path)
             }
+            Act::TakeTurn => "would ask the lock server".to_owned(),
             Act::Reboot { target } => format!("would reboot the host to {:?}", target.store_path),
         }
     }
@@ -166,7 +191,7 @@ pub fn tick(
         let would = seen.would_act(facts.system, policy);
         decisions.extend(would.iter().map(|act| {
             let message = hands.verbs.describe(act);
-            Decision::about(bad, Step::Act, act.would(), message, Some(act.target()))
+            Decision::about(bad, Step::Act, act.would(), message, act.target())
         }));
     }
     let Some(mut machine) = log.keep(&machine, seen, decisions, hands) else {
@@ -177,6 +202,7 @@ pub fn tick(
     }
     // First: between two acts the updater must not bring again what is being undone.
     machine = log.hold_updater(machine, policy, hands);
+    machine = log.end_turn(machine, policy, hands);
     // Blind means that nobody can say who else deploys right now.
     while facts.system.is_some() {
         let (begun, act, decisions) = machine.clone().begin_act(policy);
@@ -201,6 +227,12 @@ pub fn tick(
                 let event = Event::BootSet(outcome.as_ref().copied().map_err(String::as_str));
                 machine.clone().step(event, policy, now_ms)
             }
+            Act::TakeTurn => {
+                let answer = hands.verbs.take_turn();
+                machine
+                    .clone()
+                    .step(Event::Answered(&answer, facts), policy, now_ms)
+            }
             Act::Reboot { .. } => {
                 let outcome = hands.verbs.reboot();
                 let event = Event::Rebooting(outcome.as_ref().copied().map_err(String::as_str));
@@ -208,9 +240,13 @@ pub fn tick(
             }
         };
         let goes_on = next != machine;
+        let updater = machine.updater().clone();
         match log.keep(&machine, next, decisions, hands) {
             Some(next) => machine = next,
             None => break,
+        }
+        if updater != *machine.updater() {
+            machine = log.hold_updater(machine, policy, hands);
         }
         if !goes_on {
             break;
@@ -271,6 +307,18 @@ impl Log {
             }
             Updater::Held { .. } | Updater::Free {} => return machine,
         };
+        self.keep(&machine, next, decisions, hands)
+            .unwrap_or(machine)
+    }
+
+    /// Gives the place in the fleet's lock back, if it is needed no more.
+    fn end_turn(&self, machine: Machine, policy: &Policy, hands: &mut Hands<'_>) -> Machine {
+        if !machine.returns_lease(self.now_ms) {
+            return machine;
+        }
+        let outcome = hands.verbs.end_turn();
+        let event = Event::LeaseReturned(outcome.as_ref().copied().map_err(String::as_str));
+        let (next, decisions) = machine.clone().step(event, policy, self.now_ms);
         self.keep(&machine, next, decisions, hands)
             .unwrap_or(machine)
     }

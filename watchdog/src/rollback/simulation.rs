@@ -13,7 +13,9 @@ use std::{
 
 use super::{
     facts::{AlertSeen, GenerationId},
+    policy::Fleet,
     state::{State, Updater},
+    turn::{SILENT_AFTER, WhenSilent},
 };
 use crate::{act::switch::SwitchEnd, record::Mode};
 
@@ -22,7 +24,7 @@ mod story;
 pub(super) mod world;
 
 use story::{Leave, Story};
-use world::{Blindness, Call, World};
+use world::{Blindness, Call, Server, World};
 
 /// What can happen to a host.
 #[derive(Debug, Clone)]
@@ -48,6 +50,7 @@ enum Happening {
     Release,
     Reboot,
     RebootStuck(bool),
+    LockServer(Server),
 }
 
 /// Judges from outside, with a memory of its own.
@@ -64,6 +67,8 @@ struct Judge {
     latched: bool,
     /// The remedy rebooted the host for the deploy at hand.
     rebooted: bool,
+    /// It was this host's turn for the deploy at hand.
+    may_act: bool,
 }
 
 impl Judge {
@@ -86,6 +91,7 @@ impl Judge {
         self.targets.clear();
         self.evidence = false;
         self.rebooted = false;
+        self.may_act = false;
     }
 
     fn look(&mut self, blind: Blindness) {
@@ -115,6 +121,19 @@ impl Judge {
             assert!(!blind.system, "acted from blindness");
             assert!(self.evidence, "acted without an alert of this deploy");
             assert!(!self.latched, "acted after a latch");
+            {
+                let host = self.world.host.borrow();
+                let alone = match self.world.policy.fleet.map(|fleet| fleet.when_silent) {
+                    None => true,
+                    Some(WhenSilent::Wait) => false,
+                    Some(WhenSilent::Proceed) => host.unanswered >= SILENT_AFTER,
+                };
+                assert!(
+                    alone || host.holds_place || self.may_act,
+                    "acted out of turn"
+                );
+            }
+            self.may_act = true;
             let target = match call {
                 Call::SetProfile(target) | Call::Switch(target) | Call::SetBootDefault(target) => {
                     target
@@ -191,6 +210,7 @@ impl Judge {
                 let running = host.running.clone();
                 host.kernels.insert(running, kernel);
             }
+            Happening::LockServer(server) => self.world.host.borrow_mut().server = server,
             Happening::Reboot => {
                 self.world.reboot();
                 self.by_hand = true;
@@ -276,17 +296,24 @@ impl Judge {
             host.validity_unreadable = false;
             host.fuse = None;
             host.reboot_stuck = false;
+            host.server = Server::Grants;
             host.switch_ends = SwitchEnd::Switched;
         }
         self.world.other_alerts.clear();
+        // What happened last is news to it.
+        self.look(Blindness::default());
         for _ in 0..80 {
             if matches!(self.world.state(), "settled" | "failed") {
                 break;
             }
             self.look(Blindness::default());
         }
+        // What could not be given back is tried again a minute later.
+        (0..5).for_each(|_| self.look(Blindness::default()));
         let state = self.world.state();
         let host = self.world.host.borrow();
+        let keeps = host.holds_place || self.world.machine.lease().is_out();
+        assert!(!keeps, "a place in the lock is kept for ever");
         let first_is_broken = state == "adopting" && host.broken.contains(&host.running);
         assert!(
             matches!(state, "settled" | "failed") || first_is_broken,
@@ -301,6 +328,11 @@ fn history(story: &Story, mode: Mode) -> Judge {
     let mut world = World::new(mode);
     world.policy.require_confirmation = leave.confirm.then_some(Duration::from_secs(300));
     world.policy.allow_reboot = leave.reboot;
+    world.policy.delay = Duration::from_secs(if leave.confirm { 0 } else { 20 });
+    world.policy.fleet = leave.fleet.map(|when_silent| Fleet {
+        when_silent,
+        deadline: Duration::from_secs(600),
+    });
     let mut judge = Judge {
         world,
         good: BTreeSet::new(),
@@ -309,6 +341,7 @@ fn history(story: &Story, mode: Mode) -> Judge {
         by_hand: false,
         latched: false,
         rebooted: false,
+        may_act: false,
     };
     // A soak of three looks tells the same stories as one of forty.
     judge.world.policy.soak = Duration::from_secs(45);

@@ -132,12 +132,25 @@ pub enum State {
     },
     /// A new system runs and is watched. Only here the remedy is armed.
     Trial(Trial),
-    /// The deploy is bad; no target could be chosen yet, because something could not be read.
+    /// The deploy is bad; no target could be chosen yet, because something could not be read, or it
+    /// is not yet this host's turn to act.
     Condemned {
         /// What was condemned.
         bad: Bad,
-        /// What could not be read.
+        /// What is waited for: what could not be read, or this host's turn.
         waiting: String,
+        /// How long it has waited.
+        #[serde(skip)]
+        waited: Elapsed,
+        /// The lock server is to be asked next.
+        #[serde(skip)]
+        asks: bool,
+        /// How many times in a row the lock server said nothing.
+        #[serde(skip)]
+        silent: u32,
+        /// It goes on without the lock server.
+        #[serde(skip)]
+        alone: bool,
     },
     /// A rollback is being carried out.
     RollingBack {

@@ -1,6 +1,7 @@
 //! The programs that remedies need, looked for before the first tick and not when the disk is full.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -23,6 +24,7 @@ use crate::{
     gc::{host::RealHost, run::Progress},
     probe::Means,
     record::Mode,
+    rollback::fleet_lock,
 };
 
 /// How long to wait for Nix to let go of a profile.
@@ -74,7 +76,7 @@ pub(super) fn probe_means(layout: &Layout) -> Means {
 }
 
 /// Where distributions keep the certificates of those whom a host trusts. NixOS has the first two.
-pub(super) fn authorities() -> Vec<PathBuf> {
+pub(crate) fn authorities() -> Vec<PathBuf> {
     [
         "/etc/ssl/certs/ca-certificates.crt",
         "/etc/ssl/certs/ca-bundle.crt",
@@ -103,6 +105,23 @@ pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<(), Wa
     if acts && !nix::unistd::geteuid().is_root() {
         return Err(WatchError::CannotAct(
             "only root can: run it as root".to_owned(),
+        ));
+    }
+    // Two hosts of one id would hold one place and act at once.
+    if settings.rollback.mode == Mode::Act
+        && settings
+            .fleet_lock
+            .as_ref()
+            .is_some_and(|lock| lock.id.is_empty())
+        && fs::read_to_string(layout.inside("/etc/machine-id"))
+            .ok()
+            .and_then(|id| fleet_lock::id_of(&id))
+            .is_none()
+    {
+        return Err(WatchError::CannotAct(
+            "there is no /etc/machine-id to tell this host from others by: name it as \
+             `rollback.fleet_lock.id`"
+                .to_owned(),
         ));
     }
     if let Ok(file_system) = FileSystem::read(layout) {

@@ -28,6 +28,7 @@ use snowguard_exporter::config::Source;
 use snowguard_host::Layout;
 use tracing::{info, warn};
 
+pub(crate) use means::authorities;
 pub use means::collected_host;
 pub use rules::load_rules;
 use tick::Watch;

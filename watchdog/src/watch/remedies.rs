@@ -27,10 +27,13 @@ use crate::{
     rollback::{
         confirmation::Confirmation,
         facts::{AlertSeen, Facts, GenerationId},
+        fleet_lock::{self, FleetLock},
         machine::{Act, Machine},
+        policy::Policy,
         reboot::HostTargets,
         run::{Hands, HostVerbs, Verbs, tick},
         state::Updater,
+        turn::{self, Answer},
     },
 };
 
@@ -160,11 +163,15 @@ impl Remedies {
         counters: &mut Counters,
     ) {
         self.release();
-        let lifting = matches!(self.machine.updater(), Updater::Lifting { .. });
-        if self.settings.rollback.mode == Mode::Off && !lifting {
+        let owing = matches!(self.machine.updater(), Updater::Lifting { .. })
+            || self.machine.lease().is_out();
+        if self.settings.rollback.mode == Mode::Off && !owing {
             return;
         }
-        let policy = &self.settings.rollback;
+        let policy = &Policy {
+            delay: turn::delay(self.settings.rollback_jitter, self.restraint.host()),
+            ..self.settings.rollback.clone()
+        };
         let alerts: Vec<AlertSeen> = firing
             .iter()
             .filter(|alert| alert.remedy == Some(Asked::Rollback))
@@ -202,6 +209,7 @@ impl Remedies {
                 root: TargetRoot::of(&self.layout),
                 updater: hold_updater(&self.layout, &self.settings),
                 reboot: reboot(&self.layout),
+                fleet: fleet_lock(&self.settings, self.restraint.host()),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
@@ -243,6 +251,15 @@ impl Remedies {
             Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
         }
     }
+}
+
+/// The lock of the fleet, with an id for this host.
+fn fleet_lock(settings: &Settings, machine_id: &str) -> Option<FleetLock> {
+    let mut lock = settings.fleet_lock.clone()?;
+    if lock.id.is_empty() {
+        lock.id = fleet_lock::id_of(machine_id)?;
+    }
+    Some(lock)
 }
 
 /// The verbs of a rollback, each after the end of a collection that goes on: a switch needs what
@@ -293,6 +310,14 @@ impl Verbs for Undisturbed<'_> {
 
     fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
         self.verbs.keep_target(target)
+    }
+
+    fn take_turn(&mut self) -> Answer {
+        self.verbs.take_turn()
+    }
+
+    fn end_turn(&mut self) -> Result<(), String> {
+        self.verbs.end_turn()
     }
 
     fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {

@@ -166,7 +166,7 @@ fn sentence(state: &State) -> String {
             system(&trial.deploy),
             text::time_ms(trial.since_ms)
         ),
-        State::Condemned { bad, waiting } => format!(
+        State::Condemned { bad, waiting, .. } => format!(
             "{} is condemned by {}; waiting: {waiting}",
             system(&bad.deploy),
             bad.alert

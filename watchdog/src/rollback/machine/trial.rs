@@ -247,8 +247,14 @@ impl Machine {
             ("condemned", message)
         };
         out.push(Decision::about(&bad, Step::Trip, reason, message, None));
-        let waiting = String::new();
-        self.state = State::Condemned { bad, waiting };
+        self.state = State::Condemned {
+            bad,
+            waiting: String::new(),
+            waited: Elapsed::default().look(now, policy.max_gap),
+            asks: false,
+            silent: 0,
+            alone: false,
+        };
         self.plan(facts, system, policy, now, out);
     }
 }

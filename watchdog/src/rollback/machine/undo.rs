@@ -28,12 +28,16 @@ impl Machine {
         now: i64,
         out: &mut Vec<Decision>,
     ) {
-        let State::Condemned { bad, waiting } = &mut self.state else {
-            return;
-        };
-        if policy.mode == Mode::Off {
+        if policy.mode == Mode::Off || !matches!(self.state, State::Condemned { .. }) {
             return;
         }
+        let turn = policy.mode != Mode::Act || self.is_our_turn(policy, out);
+        let State::Condemned {
+            bad, waiting, asks, ..
+        } = &mut self.state
+        else {
+            return;
+        };
         let bad_path = bad.deploy.store_path.clone();
         let times = times(&self.denied, &bad_path);
         let choice = target::choose(&self.good, &self.denied, &bad_path, system, facts);
@@ -51,8 +55,11 @@ impl Machine {
                     out.push(Decision::about(bad, Step::Refused, "blind", message, None));
                     *waiting = why;
                 }
+                // Nobody else is to wait for one that cannot act.
+                *asks = false;
                 return;
             }
+            Choice::Target(_) | Choice::NeedsReboot(..) if !turn => return,
             Choice::Target(target) => {
                 let would = if policy.mode == Mode::Act {
                     ""

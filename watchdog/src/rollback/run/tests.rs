@@ -160,6 +160,7 @@ impl Tree {
                 systemd: None,
             },
             reboot: Reboot { systemctl: None },
+            fleet: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Stories drawn from seeds: what happens to a host, one thing after the other.
 
-use super::Happening;
+use super::{Happening, world::Server};
+use crate::rollback::turn::WhenSilent;
 
 /// A story, and the host that it happens to.
 #[derive(Debug, Clone)]
@@ -16,12 +17,15 @@ pub(super) struct Leave {
     pub(super) confirm: bool,
     /// The host may be rebooted.
     pub(super) reboot: bool,
+    /// It asks a lock server, and this is what it does if that is silent.
+    pub(super) fleet: Option<WhenSilent>,
 }
 
 impl Leave {
     pub(super) const NONE: Self = Self {
         confirm: false,
         reboot: false,
+        fleet: None,
     };
 }
 
@@ -51,7 +55,7 @@ impl Dice {
 
     fn happening(&mut self) -> Happening {
         use Happening as H;
-        match self.below(38) {
+        match self.below(40) {
             0..=5 => H::Ticks(1 + self.below(11)),
             6..=7 => H::Blind {
                 system: self.coin(),
@@ -89,6 +93,10 @@ impl Dice {
                 let codes = [0, 4, 1, 2, 11, 100];
                 H::SwitchEnds(codes[self.index() % codes.len()])
             }
+            35..=36 => {
+                let servers = [Server::Grants, Server::Refuses, Server::Deaf, Server::Dumb];
+                H::LockServer(servers[self.index() % servers.len()])
+            }
             // What comes of it all takes time.
             _ => H::Ticks(8),
         }
@@ -102,6 +110,11 @@ impl Story {
         let leave = Leave {
             confirm: dice.coin(),
             reboot: dice.coin(),
+            fleet: match dice.below(4) {
+                0 => Some(WhenSilent::Wait),
+                1 => Some(WhenSilent::Proceed),
+                _ => None,
+            },
         };
         let length = dice.below(most);
         Self {

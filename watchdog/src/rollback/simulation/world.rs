@@ -17,6 +17,7 @@ use crate::{
         machine::{Act, Machine},
         policy::Policy,
         run::{Hands, Verbs, tick},
+        turn::Answer,
     },
 };
 
@@ -31,6 +32,15 @@ pub(in crate::rollback) enum Call {
     SetBootDefault(GenerationId),
     /// To what the boot loader starts.
     Reboot(String),
+}
+
+/// What a lock server does. One that is silent may have heard all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::rollback) enum Server {
+    Grants,
+    Refuses,
+    Deaf,
+    Dumb,
 }
 
 #[derive(Debug)]
@@ -65,6 +75,11 @@ pub(in crate::rollback) struct Host {
     pub(in crate::rollback) loader_stuck: bool,
     /// What our own GC root keeps.
     pub(in crate::rollback) kept: Option<String>,
+    /// What the lock server of the fleet does, and whether this host holds a place there.
+    pub(in crate::rollback) server: Server,
+    pub(in crate::rollback) holds_place: bool,
+    /// How many times in a row it was silent when asked for one.
+    pub(in crate::rollback) unanswered: u32,
     /// The closure that the updater may not bring.
     pub(in crate::rollback) held: Option<String>,
     /// How many more effects the watchdog lives for.
@@ -192,6 +207,38 @@ impl Verbs for Hand<'_> {
         Ok(())
     }
 
+    fn take_turn(&mut self) -> Answer {
+        Host::burn(self.0);
+        let server = {
+            let mut host = self.0.borrow_mut();
+            let heard = matches!(host.server, Server::Grants | Server::Dumb);
+            host.holds_place |= heard;
+            let silent = matches!(host.server, Server::Deaf | Server::Dumb);
+            host.unanswered = if silent { host.unanswered + 1 } else { 0 };
+            host.server
+        };
+        Host::burn(self.0);
+        match server {
+            Server::Grants => Answer::Granted,
+            Server::Refuses if self.0.borrow().holds_place => Answer::Granted,
+            Server::Refuses => Answer::Refused("all places are taken".to_owned()),
+            Server::Deaf | Server::Dumb => Answer::Silent("no answer".to_owned()),
+        }
+    }
+
+    fn end_turn(&mut self) -> Result<(), String> {
+        Host::burn(self.0);
+        let server = self.0.borrow().server;
+        if server != Server::Deaf {
+            self.0.borrow_mut().holds_place = false;
+        }
+        Host::burn(self.0);
+        match server {
+            Server::Grants | Server::Refuses => Ok(()),
+            Server::Deaf | Server::Dumb => Err("no answer".to_owned()),
+        }
+    }
+
     fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
         if self.0.borrow().held.as_deref() == Some(closure) {
             return Ok(None);
@@ -264,6 +311,9 @@ impl World {
             loader_forgets: false,
             loader_stuck: false,
             kept: None,
+            server: Server::Grants,
+            holds_place: false,
+            unanswered: 0,
             held: None,
             fuse: None,
             calls: Vec::new(),

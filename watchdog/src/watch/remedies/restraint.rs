@@ -38,6 +38,11 @@ impl Restraint {
         })
     }
 
+    /// What tells this host from others of its fleet.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
     /// A collection ended.
     pub(super) fn ended(&mut self, policy: &Policy, report: &Report, now_ms: i64) {
         let before = self.history.clone();

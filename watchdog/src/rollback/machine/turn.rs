@@ -1,0 +1,200 @@
+//! Waiting for this host's turn, between the decision and the first act.
+
+use super::Machine;
+use crate::{
+    record::{Mode, Step},
+    rollback::{
+        decision::Decision,
+        facts::Facts,
+        policy::Policy,
+        state::{Bad, Failure, State},
+        turn::{Answer, Lease, SILENT_AFTER, WhenSilent},
+    },
+};
+
+/// A lock that cannot be given back is tried again after this, as a server that is silent takes as
+/// long as its timeout.
+const RETRY_MS: i64 = 60_000;
+
+impl Machine {
+    /// The place of this host in the fleet's lock.
+    pub fn lease(&self) -> Lease {
+        self.lease
+    }
+
+    /// True if it is this host's turn. If it is not, the state says why it waits.
+    pub(super) fn is_our_turn(&mut self, policy: &Policy, out: &mut Vec<Decision>) -> bool {
+        let State::Condemned {
+            bad,
+            waiting,
+            waited,
+            asks,
+            alone,
+            ..
+        } = &mut self.state
+        else {
+            return false;
+        };
+        *asks = false;
+        if !waited.is(policy.delay) {
+            let message = format!(
+                "it waits {}s before it acts, so that not all hosts of a fleet do at once",
+                policy.delay.as_secs()
+            );
+            wait(bad, waiting, "jitter", message, out);
+            return false;
+        }
+        if policy.fleet.is_none() || self.lease == Lease::Held || *alone {
+            return true;
+        }
+        *asks = true;
+        false
+    }
+
+    /// The lock server was asked.
+    pub(super) fn answered(
+        &mut self,
+        answer: &Answer,
+        facts: &Facts<'_>,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::Condemned {
+            bad,
+            waiting,
+            waited,
+            asks,
+            silent,
+            alone,
+        } = &mut self.state
+        else {
+            return;
+        };
+        *asks = false;
+        let Some(fleet) = &policy.fleet else { return };
+        let (reason, why) = match answer {
+            Answer::Granted => {
+                self.lease = Lease::Held;
+                let message = "the lock server lets this host act".to_owned();
+                let step = Step::State;
+                out.push(Decision::about(bad, step, "fleet_lock", message, None));
+                if let Some(system) = facts.system {
+                    self.plan(facts, system, policy, now, out);
+                }
+                return;
+            }
+            Answer::Refused(why) => {
+                *silent = 0;
+                ("fleet_lock_refused", why)
+            }
+            Answer::Silent(why) => {
+                *silent = silent.saturating_add(1);
+                ("fleet_lock_silent", why)
+            }
+        };
+        if *silent >= SILENT_AFTER && fleet.when_silent == WhenSilent::Proceed {
+            *alone = true;
+            let message = format!("it acts without the lock server, which is silent: {why}");
+            let step = Step::State;
+            let reason = "fleet_lock_passed_over";
+            out.push(Decision::about(bad, step, reason, message, None));
+            if let Some(system) = facts.system {
+                self.plan(facts, system, policy, now, out);
+            }
+            return;
+        }
+        if waited.is(policy.delay.saturating_add(fleet.deadline)) {
+            let why = format!("this host's turn to act did not come in time: {why}");
+            let failed = Decision::about(bad, Step::Failed, reason, why.clone(), None);
+            out.push(failed);
+            let reason = reason.to_owned();
+            self.state = State::Failed {
+                bad: bad.clone(),
+                target: None,
+                failure: Failure { reason, why },
+            };
+            return;
+        }
+        let message = format!("it waits for its turn to act: {why}");
+        wait(bad, waiting, reason, message, out);
+    }
+
+    /// A place that is needed no more goes back, whatever the end was.
+    pub(super) fn end_turn(&mut self, policy: &Policy) {
+        let acts = matches!(
+            self.state,
+            State::Condemned { .. } | State::RollingBack { .. } | State::Verifying { .. }
+        );
+        if matches!(self.lease, Lease::Asked | Lease::Held) && !(acts && policy.mode == Mode::Act) {
+            self.lease = Lease::Returning;
+            self.returned = None;
+        }
+    }
+
+    /// True if the place should be given back now.
+    pub fn returns_lease(&self, now: i64) -> bool {
+        let ago = |(at, _): &(i64, String)| now.saturating_sub(*at);
+        self.lease == Lease::Returning
+            && !(self.returned.as_ref()).is_some_and(|last| (0..RETRY_MS).contains(&ago(last)))
+    }
+
+    /// The place was to be given back.
+    pub(super) fn lease_returned(
+        &mut self,
+        outcome: Result<(), &str>,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        if self.lease != Lease::Returning {
+            return;
+        }
+        match outcome {
+            Ok(()) => {
+                self.lease = Lease::Free;
+                self.returned = None;
+                let message = "the lock server knows that this host acts no more".to_owned();
+                out.push(Decision::of_fleet(
+                    now,
+                    Step::State,
+                    "fleet_lock_returned",
+                    message,
+                ));
+            }
+            Err(why) => {
+                let told = self.returned.replace((now, why.to_owned()));
+                if told.is_none_or(|(_, told)| told != why) {
+                    let message = format!("the fleet's lock is not given back yet: {why}");
+                    let reason = "fleet_lock_not_returned";
+                    out.push(Decision::of_fleet(now, Step::Refused, reason, message));
+                }
+            }
+        }
+    }
+
+    /// One more look at a deploy that waits for its turn.
+    pub(super) fn wait_on(&mut self, policy: &Policy, now: i64) {
+        if let State::Condemned { waited, .. } = &mut self.state {
+            *waited = waited.look(now, policy.max_gap);
+        }
+    }
+}
+
+fn wait(
+    bad: &Bad,
+    waiting: &mut String,
+    reason: &'static str,
+    message: String,
+    out: &mut Vec<Decision>,
+) {
+    if *waiting != message {
+        out.push(Decision::about(
+            bad,
+            Step::Refused,
+            reason,
+            message.clone(),
+            None,
+        ));
+        *waiting = message;
+    }
+}
