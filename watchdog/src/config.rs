@@ -55,6 +55,8 @@ pub struct Settings {
     pub updaters: Updaters,
     /// The lock of the fleet, without this host's id if the configuration gives none.
     pub fleet_lock: Option<FleetLock>,
+    /// Profiles that are no system and are rolled back as one, by name.
+    pub profiles: BTreeMap<String, rollback::profile::Profile>,
     /// How far apart hosts of a fleet begin.
     pub rollback_jitter: Duration,
     /// Probes by name.
@@ -198,6 +200,7 @@ impl Default for Settings {
             rollback: rollback::policy::Policy::default(),
             updaters: Updaters::default(),
             fleet_lock: None,
+            profiles: BTreeMap::new(),
             rollback_jitter: Duration::ZERO,
             probes: BTreeMap::new(),
         }
@@ -262,6 +265,7 @@ impl Settings {
             gc: fragment.gc.policy(default.gc)?,
             updaters: fragment.rollback.updaters()?,
             fleet_lock: fragment.rollback.fleet_lock()?,
+            profiles: fragment.rollback.profiles()?,
             rollback_jitter: fragment.rollback.jitter(),
             rollback: fragment.rollback.policy(default.rollback),
             probes: fragment.probes,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// One document in two places.
 #[derive(Debug, Clone)]
 pub struct Keep {
-    name: &'static str,
+    name: String,
     state_dir: PathBuf,
     run_dir: PathBuf,
     sequence: u64,
@@ -55,9 +55,9 @@ pub enum KeepError {
 
 impl Keep {
     /// The document of this name (`NAME.json`).
-    pub fn new(name: &'static str, state_dir: &Path, run_dir: &Path) -> Self {
+    pub fn new(name: &str, state_dir: &Path, run_dir: &Path) -> Self {
         Self {
-            name,
+            name: name.to_owned(),
             state_dir: state_dir.to_owned(),
             run_dir: run_dir.to_owned(),
             sequence: 0,

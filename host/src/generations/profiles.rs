@@ -28,6 +28,34 @@ pub struct Profiles {
     pub unreadable: Vec<FactError>,
 }
 
+impl Profile {
+    /// Reads one profile, wherever it is, by its link as the host names it. No lock is taken.
+    ///
+    /// # Errors
+    /// If its directory or anything in it cannot be read, or there is no such profile.
+    pub fn read(layout: &Layout, link: &Path) -> Result<Self> {
+        let inside = layout.inside(link);
+        let dir = inside.parent().unwrap_or(Path::new("/")).to_owned();
+        let entries = fs::read_dir(&dir).map_err(|e| FactError::io(ATTEMPT, &dir, &e, CURE))?;
+        let mut found = Profiles {
+            profiles: Vec::new(),
+            unreadable: Vec::new(),
+        };
+        found.walk(
+            layout,
+            link.parent().unwrap_or(Path::new("/")),
+            &dir,
+            entries,
+        );
+        if let Some(profile) = found.profiles.into_iter().find(|p| p.name == link) {
+            return Ok(profile);
+        }
+        let cure = "see `snowguard generations` for the profiles there are";
+        let none = || FactError::new(Kind::Missing, ATTEMPT, &inside, "there is none", cure);
+        Err(found.unreadable.into_iter().next().unwrap_or_else(none))
+    }
+}
+
 impl Profiles {
     /// Reads the profiles directories of a host: the shared one, all below it, and root's own.
     /// No lock is taken; a profile that changes meanwhile is seen before or after the change.

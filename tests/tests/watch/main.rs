@@ -4,6 +4,7 @@ mod blindness;
 mod killed;
 mod lifecycle;
 mod observe;
+mod profiles;
 mod refusals;
 mod rollback;
 

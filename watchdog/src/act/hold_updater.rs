@@ -64,6 +64,8 @@ pub struct HoldUpdater {
     pub state_dir: PathBuf,
     /// The running systemd; without one no unit is held.
     pub systemd: Option<Manager>,
+    /// The profile whose updater it is, `None` for the system's.
+    pub profile: Option<String>,
 }
 
 /// What was done, for the end of the hold and so that it is not done again.
@@ -83,13 +85,14 @@ impl HoldUpdater {
     /// What is not held. All that could be is.
     pub fn hold(&self, closure: &str) -> Result<Option<String>, FactError> {
         let mut did = Vec::new();
-        let flag = self.file(FLAG);
+        let name = self.name(FLAG, "");
+        let flag = self.file(&name);
         let text = format!("{closure}\n");
         if self.read(&flag)?.as_deref() != Some(text.as_str()) {
             keep::replace(&flag, text.as_bytes()).map_err(|cause| {
                 FactError::io(ATTEMPT, &flag, &cause, "free some space on its file system")
             })?;
-            did.push(format!("{FLAG:?} says so"));
+            did.push(format!("{name:?} says so"));
         }
         let mut done = self.done()?;
         let hooked = self.hook_once(closure, &mut done, &mut did);
@@ -109,16 +112,16 @@ impl HoldUpdater {
             run(&self.updaters.release_command, "")?;
             did.push("the release command ran".to_owned());
         }
-        self.remove(&self.file(FLAG))?;
+        self.remove(&self.file(&self.name(FLAG, "")))?;
         if let Some(systemd) = &self.systemd {
-            systemd.unbar()?;
+            systemd.unbar(&self.drop_in())?;
             for unit in &done.stopped {
                 if systemd.start(unit)? {
                     did.push(format!("{unit} was started again"));
                 }
             }
         }
-        self.remove(&self.file("updater.json"))?;
+        self.remove(&self.file(&self.name("updater", ".json")))?;
         did.push("what was held may start".to_owned());
         Ok(did.join(", "))
     }
@@ -128,9 +131,9 @@ impl HoldUpdater {
         let Some(systemd) = &self.systemd else {
             return Ok(());
         };
-        let flag = self.state_dir.join(FLAG);
+        let flag = self.state_dir.join(self.name(FLAG, ""));
         for unit in &self.updaters.units {
-            if systemd.bar(unit, &flag)? {
+            if systemd.bar(unit, &self.drop_in(), &flag)? {
                 did.push(format!("{unit} may not start"));
             }
         }
@@ -183,7 +186,7 @@ impl HoldUpdater {
     }
 
     fn done(&self) -> Result<Done, FactError> {
-        let path = self.file("updater.json");
+        let path = self.file(&self.name("updater", ".json"));
         match self.read(&path)? {
             None => Ok(Done::default()),
             Some(text) => serde_json::from_str(&text).map_err(|cause| {
@@ -193,7 +196,7 @@ impl HoldUpdater {
     }
 
     fn keep(&self, done: &Done) -> Result<(), FactError> {
-        let path = self.file("updater.json");
+        let path = self.file(&self.name("updater", ".json"));
         let text = serde_json::to_vec_pretty(done)
             .map_err(|cause| FactError::malformed(ATTEMPT, &path, cause.to_string(), ""))?;
         keep::replace(&path, &text).map_err(|cause| {
@@ -219,6 +222,19 @@ impl HoldUpdater {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// The name of a file of this updater.
+    fn name(&self, first: &str, last: &str) -> String {
+        match &self.profile {
+            None => format!("{first}{last}"),
+            Some(profile) => format!("{first}-{profile}{last}"),
+        }
+    }
+
+    /// Behind what others drop in, so that nothing overrides it.
+    fn drop_in(&self) -> String {
+        self.name("zz-snowguard-hold", ".conf")
     }
 
     fn file(&self, name: &str) -> PathBuf {

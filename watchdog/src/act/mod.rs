@@ -1,6 +1,7 @@
 //! All that Snowguard can do to a host: one file per verb. Nothing outside this module changes
 //! anything but Snowguard's own files.
 
+pub mod activate;
 pub mod ballast;
 pub mod boot_menu;
 pub mod daemon;

@@ -10,12 +10,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::fcntl::OFlag;
 use snowguard_host::FactError;
 
 use crate::rollback::facts::GenerationId;
 
 const POLL: Duration = Duration::from_millis(50);
-const ATTEMPT: &str = "set the system profile";
+const ATTEMPT: &str = "set a profile";
 
 /// Points a profile at one of its generations.
 #[derive(Debug, Clone)]
@@ -173,13 +174,14 @@ impl ProfileLock {
         let mut path = profile.as_os_str().to_owned();
         path.push(".lock");
         let path = PathBuf::from(path);
-        let failed = |cause: &io::Error| {
-            FactError::io("lock the system profile", &path, cause, "run as root")
-        };
+        let failed =
+            |cause: &io::Error| FactError::io("lock a profile", &path, cause, "run as root");
         let begun = Instant::now();
         loop {
             let mut options = OpenOptions::new();
             options.read(true).write(true).create(true).mode(0o600);
+            // The directory may be a user's, and we are root.
+            options.custom_flags(OFlag::O_NOFOLLOW.bits());
             let file = options.open(&path).map_err(|cause| failed(&cause))?;
             match file.try_lock() {
                 // Who lets go of a lock unlinks it and leaves a token in it, so that who took it
@@ -193,7 +195,7 @@ impl ProfileLock {
             if begun.elapsed() >= deadline {
                 return Err(FactError::new(
                     snowguard_host::Kind::Busy,
-                    "lock the system profile",
+                    "lock a profile",
                     path,
                     format!("it was held for {}s", deadline.as_secs()),
                     "see which nix-env holds it",

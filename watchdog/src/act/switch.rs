@@ -92,9 +92,9 @@ impl SwitchEnd {
         }
     }
 
-    fn from_status(status: ExitStatus) -> Self {
+    fn from_status(status: ExitStatus, meaning: fn(i32) -> Self) -> Self {
         match (status.code(), status.signal()) {
-            (Some(code), _) => Self::from_code(code),
+            (Some(code), _) => meaning(code),
             (None, signal) => Self::Killed(signal.unwrap_or(0)),
         }
     }
@@ -179,22 +179,54 @@ impl Switch {
         action: &str,
         incident: &str,
     ) -> Result<SwitchEnd, FactError> {
-        let script = script(target);
+        let words = [script(target), action.to_owned()];
+        self.start(unit::NAME, &words, incident, SwitchEnd::from_code)
+    }
+
+    /// Runs another program than that of a system in the same way, in a unit of this name.
+    pub(super) fn program(
+        &self,
+        unit: &str,
+        words: &[String],
+        incident: &str,
+    ) -> Result<SwitchEnd, FactError> {
+        let meaning = |code| match code {
+            0 => SwitchEnd::Switched,
+            other => SwitchEnd::Other(other),
+        };
+        self.start(unit, words, incident, meaning)
+    }
+
+    fn start(
+        &self,
+        unit: &str,
+        words: &[String],
+        incident: &str,
+        meaning: fn(i32) -> SwitchEnd,
+    ) -> Result<SwitchEnd, FactError> {
+        let (first, rest) = words
+            .split_first()
+            .ok_or_else(|| FactError::malformed(ATTEMPT, "", "there is no program", "name one"))?;
         let (mut command, program) = match &self.way {
             Way::Systemd(systemd) => {
-                return systemd.carry_out(&script, action, incident, self.deadline);
+                let unit = unit::Unit {
+                    systemd,
+                    name: unit,
+                    meaning,
+                };
+                return unit.carry_out(words, incident, self.deadline);
             }
-            Way::Child => (Command::new(&script), PathBuf::from(&script)),
+            Way::Child => (Command::new(first), PathBuf::from(first)),
             Way::Chroot { program, root } => {
                 let mut command = Command::new(program);
-                command.arg(root).arg(&script);
+                command.arg(root).arg(first);
                 (command, program.clone())
             }
         };
         let failed = |path: &PathBuf, cause: &std::io::Error| {
             FactError::io(ATTEMPT, path, cause, "run as root on the host itself")
         };
-        command.arg(action).env_clear().env("PATH", SEARCH_PATH);
+        command.args(rest).env_clear().env("PATH", SEARCH_PATH);
         command
             .current_dir("/")
             .process_group(0)
@@ -213,7 +245,7 @@ impl Switch {
         let begun = Instant::now();
         loop {
             match child.try_wait().map_err(|cause| failed(&program, &cause))? {
-                Some(status) => return Ok(SwitchEnd::from_status(status)),
+                Some(status) => return Ok(SwitchEnd::from_status(status, meaning)),
                 None if begun.elapsed() >= self.deadline => return Ok(SwitchEnd::Unfinished),
                 None => thread::sleep(POLL),
             }

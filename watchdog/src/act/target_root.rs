@@ -32,6 +32,14 @@ impl TargetRoot {
         }
     }
 
+    /// The root for a profile that is no system.
+    pub fn of_profile(layout: &Layout, name: &str) -> Self {
+        let link = format!("gcroots/snowguard/rollback-target-{name}");
+        Self {
+            link: layout.state().join(link),
+        }
+    }
+
     /// Roots this store path in place of any before, or nothing. True if that changed anything.
     /// Done again, it does nothing.
     ///

@@ -126,6 +126,27 @@ fn summary(settings: &Settings, rules: &RuleSet) -> Table {
         "rollback.verify_window",
         TimeSpan(rollback.verify_window).to_string(),
     );
+    table.pair(
+        "rollback.allow_reboot",
+        if rollback.allow_reboot {
+            "true"
+        } else {
+            "false"
+        },
+    );
+    table.pair(
+        "rollback.fleet_lock",
+        match &settings.fleet_lock {
+            None => "none".to_owned(),
+            Some(lock) => format!("{} (group {})", lock.url, lock.group),
+        },
+    );
+    for (name, profile) in &settings.profiles {
+        table.pair(
+            &format!("rollback.profiles.{name}"),
+            text::lossless(&profile.profile),
+        );
+    }
     let probes: Vec<&str> = settings.probes.keys().map(String::as_str).collect();
     table.pair(
         "probes",

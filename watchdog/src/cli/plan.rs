@@ -27,7 +27,13 @@ use snowguard_watchdog::{
 };
 
 use super::{
-    Host, arguments, failure::Failure, page::Page, say, status::machine, table::Table, text,
+    Host, arguments,
+    failure::Failure,
+    page::Page,
+    say,
+    status::{machine, profiles},
+    table::Table,
+    text,
 };
 
 /// How many of the largest entries are named.
@@ -186,11 +192,17 @@ pub(super) fn run(
 /// Systems that are known good: the same two that the watchdog keeps, the last one and what it
 /// would roll back to.
 pub(super) fn good(host: &Host, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
-    let good = machine(&host.layout, settings)?.map(|machine| {
+    let system = machine(&host.layout, settings)?;
+    let profiles = profiles(&host.layout, settings)?;
+    let machines = system
+        .into_iter()
+        .chain(profiles.into_iter().filter_map(|(_, machine)| machine));
+    let mut good = Vec::new();
+    for machine in machines {
         let newest = machine.good().iter().rev().take(2);
-        newest.map(|good| good.store_path.clone().into()).collect()
-    });
-    Ok(good.unwrap_or_default())
+        good.extend(newest.map(|good| PathBuf::from(&good.store_path)));
+    }
+    Ok(good)
 }
 
 fn report(

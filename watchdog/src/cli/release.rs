@@ -7,10 +7,18 @@ use std::{
 
 use snowguard_watchdog::{
     gc::hold,
-    rollback::state::{State, Updater},
+    rollback::{
+        machine::Machine,
+        state::{State, Updater},
+    },
 };
 
-use super::{Host, arguments, failure::Failure, page::Page, status::machine};
+use super::{
+    Host, arguments,
+    failure::Failure,
+    page::Page,
+    status::{machine, profiles},
+};
 
 pub(super) fn run(
     host: &Host,
@@ -26,31 +34,34 @@ pub(super) fn run(
     if let Some(refusal) = &held {
         page.line(&format!("gc is held: {}", refusal.detail))?;
     }
-    let machine = machine(&host.layout, &settings)?;
+    let system = machine(&host.layout, &settings)?;
+    let profiles = profiles(&host.layout, &settings)?;
+    let machines: Vec<(String, &Machine)> = (system.iter().map(|m| ("rollback".to_owned(), m)))
+        .chain(profiles.iter().filter_map(|(name, machine)| {
+            Some((format!("rollback of profile {name}"), machine.as_ref()?))
+        }))
+        .collect();
     // A marker that lies about while nothing is latched would release a failure yet to come.
-    let latched = match machine.as_ref().map(|machine| machine.state()) {
-        Some(State::Failed { failure, .. }) => Some(failure.why.clone()),
-        _ => None,
-    };
-    if let Some(why) = &latched {
-        page.line(&format!("rollback is latched: {why}"))?;
+    let (mut latched, mut updater) = (false, false);
+    for (name, machine) in machines {
+        if let State::Failed { failure, .. } = machine.state() {
+            latched = true;
+            page.line(&format!("{name} is latched: {}", failure.why))?;
+        }
+        if let Updater::Held { closure, .. } = machine.updater() {
+            updater = true;
+            page.line(&format!(
+                "the updater is held: it would deploy {closure} again"
+            ))?;
+        }
     }
-    let updater = match machine.as_ref().map(|machine| machine.updater()) {
-        Some(Updater::Held { closure, .. }) => Some(closure.clone()),
-        _ => None,
-    };
-    if let Some(closure) = &updater {
-        page.line(&format!(
-            "the updater is held: it would deploy {closure} again"
-        ))?;
-    }
-    if held.is_none() && latched.is_none() && updater.is_none() {
+    if held.is_none() && !latched && !updater {
         return page.line("Nothing is latched or held, so there is nothing to release");
     }
     if asked.dry_run {
         return page.line("It would be released at the next look of the watchdog");
     }
-    if !asked.yes && io::stdin().is_terminal() && !agreed(latched.is_some(), page)? {
+    if !asked.yes && io::stdin().is_terminal() && !agreed(latched, page)? {
         return page.line("It stays as it is");
     }
     if held.is_some() {
@@ -62,7 +73,7 @@ pub(super) fn run(
         })?;
         page.line("Released: collections may begin again")?;
     }
-    if latched.is_none() && updater.is_none() {
+    if !latched && !updater {
         return Ok(());
     }
     let marker = state_dir.join("release");
@@ -78,7 +89,7 @@ pub(super) fn run(
                 cure: "free some space on its file system, or make it writable",
             }
         })?;
-    page.line(if latched.is_some() {
+    page.line(if latched {
         "Released: the watchdog takes it up at its next look, and adopts what runs then"
     } else {
         "Released: the watchdog lets the updater go at its next look"

@@ -29,7 +29,7 @@ use super::{
     table::Table,
     text,
 };
-use remedies::{GcView, Latch, RollbackView};
+use remedies::{GcView, Latch, ProfileView, RollbackView};
 use watchdog::WatchdogView;
 
 /// How many lines of the journal are shown.
@@ -44,6 +44,8 @@ struct Report {
     store: Option<Summary>,
     gc: GcView,
     rollback: RollbackView,
+    /// Profiles that are no system and are rolled back as one.
+    profiles: Vec<ProfileView>,
     watchdog: WatchdogView,
     journal: Option<Vec<Record>>,
     /// What could not be read; its part is null or incomplete.
@@ -80,14 +82,31 @@ pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Fa
 
 /// The state machine of the rollback remedy as the watchdog kept it; `None` if it never did.
 pub(super) fn machine(layout: &Layout, settings: &Settings) -> Result<Option<Machine>, KeepError> {
+    kept(layout, settings, "rollback")
+}
+
+/// Those of profiles that are no system, by name.
+pub(super) fn profiles(
+    layout: &Layout,
+    settings: &Settings,
+) -> Result<Vec<(String, Option<Machine>)>, KeepError> {
+    let kept = |name: &String| {
+        let machine = kept(layout, settings, &format!("rollback-profile-{name}"))?;
+        Ok((name.clone(), machine))
+    };
+    settings.profiles.keys().map(kept).collect()
+}
+
+fn kept(layout: &Layout, settings: &Settings, name: &str) -> Result<Option<Machine>, KeepError> {
     let state_dir = layout.inside(&settings.state_dir);
-    Keep::new("rollback", &state_dir, &layout.inside(RUN_DIR)).load()
+    Keep::new(name, &state_dir, &layout.inside(RUN_DIR)).load()
 }
 
 impl Look {
     fn at(&mut self, host: &Host, settings: &Settings, now: SystemTime) -> Report {
         let layout = &host.layout;
         let machine = self.part(machine(layout, settings));
+        let profiles = self.part(profiles(layout, settings)).unwrap_or_default();
         let published = match StateFile::read(&layout.inside(state_file::PATH)) {
             Err(error) if error.is_missing() => None,
             outcome => self.part(outcome),
@@ -103,7 +122,8 @@ impl Look {
         let file_system = store.as_ref().map(|store| &store.file_system);
         let known = machine.as_ref().and_then(Option::as_ref);
         Report {
-            latched: remedies::latched(known, published.as_ref()),
+            latched: remedies::latched(known, &profiles, published.as_ref()),
+            profiles: ProfileView::all(settings, profiles),
             held,
             gc: GcView::of(&settings.gc, file_system),
             rollback: RollbackView::of(&settings.rollback, machine, published.as_ref()),
@@ -169,7 +189,11 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
     if report.held == Some(true) {
         page.heading("HELD by an operator: no collection is begun")?;
     }
-    if let Some(closure) = &report.rollback.updater_held {
+    let profiles = report.profiles.iter().map(|profile| &profile.rollback);
+    for closure in std::iter::once(&report.rollback)
+        .chain(profiles)
+        .filter_map(|rollback| rollback.updater_held.as_ref())
+    {
         page.heading(&format!(
             "HELD: the updater may not deploy {closure} again; it may once another system is good, \
              or after `snowguard release`"
@@ -234,6 +258,13 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
         rollback.mode.to_owned(),
         rollback.sentence.clone(),
     ]);
+    for profile in &report.profiles {
+        table.row([
+            format!("rollback of profile {}", profile.name),
+            profile.rollback.mode.to_owned(),
+            profile.rollback.sentence.clone(),
+        ]);
+    }
     page.table(&table, 2)?;
 
     page.heading("Watchdog")?;

@@ -1,6 +1,7 @@
 //! `[rollback]` of the configuration.
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,6 +18,7 @@ use crate::{
     rollback::{
         fleet_lock::FleetLock,
         policy::{Fleet, Policy},
+        profile::Profile,
         turn::WhenSilent,
     },
     watch::authorities,
@@ -38,8 +40,23 @@ pub(super) struct RollbackFragment {
     allow_reboot: Option<bool>,
     jitter: Option<TimeSpan>,
     fleet_lock: Option<FleetLockFragment>,
+    profiles: BTreeMap<String, ProfileFragment>,
     updaters: Option<Vec<String>>,
     hold_command: Vec<String>,
+    release_command: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProfileFragment {
+    profile: PathBuf,
+    activate: Vec<String>,
+    mode: Option<Mode>,
+    #[serde(default)]
+    updaters: Vec<String>,
+    #[serde(default)]
+    hold_command: Vec<String>,
+    #[serde(default)]
     release_command: Vec<String>,
 }
 
@@ -123,32 +140,86 @@ impl RollbackFragment {
     }
 
     pub(super) fn updaters(&self) -> Result<Updaters, String> {
-        let units = match &self.updaters {
-            None => Updaters::default().units,
-            Some(given) => given
-                .iter()
-                .map(|name| unit(name))
-                .collect::<Result<_, _>>()?,
-        };
-        for (key, command) in [
-            ("hold_command", &self.hold_command),
-            ("release_command", &self.release_command),
-        ] {
-            program(&format!("rollback.{key}"), command)?;
+        let default = Updaters::default().units;
+        let units = self.updaters.as_ref().unwrap_or(&default);
+        updaters("rollback", units, &self.hold_command, &self.release_command)
+    }
+
+    pub(super) fn profiles(&self) -> Result<BTreeMap<String, Profile>, String> {
+        let mut all = BTreeMap::<String, Profile>::new();
+        for (name, given) in &self.profiles {
+            let profile = given.checked(name)?;
+            if all.values().any(|other| other.profile == profile.profile) {
+                return Err(format!(
+                    "`rollback.profiles.{name}.profile` is that of another name, too"
+                ));
+            }
+            all.insert(name.clone(), profile);
         }
-        if self.hold_command.is_empty() != self.release_command.is_empty() {
-            return Err(
-                "`rollback.hold_command` and `rollback.release_command` belong together: what is \
-                 held must be let go"
-                    .to_owned(),
-            );
+        Ok(all)
+    }
+}
+
+impl ProfileFragment {
+    fn checked(&self, name: &str) -> Result<Profile, String> {
+        let key = format!("rollback.profiles.{name}");
+        let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        if name.is_empty() || name == "system" || !name.chars().all(letters) {
+            return Err(format!(
+                "`{key}`: a name has small letters, digits, `-` and `_`, and is not `system`"
+            ));
         }
-        Ok(Updaters {
-            units,
-            hold_command: self.hold_command.clone(),
-            release_command: self.release_command.clone(),
+        let path = &self.profile;
+        if path.is_relative() || path.file_name().is_none() {
+            return Err(format!("`{key}.profile` must be an absolute path"));
+        }
+        if path == Path::new("/nix/var/nix/profiles/system") {
+            return Err(format!("`{key}.profile` is that of the system"));
+        }
+        if self.activate.is_empty() {
+            return Err(format!(
+                "`{key}.activate` is empty; give the program that activates what the profile \
+                 points to"
+            ));
+        }
+        program(&format!("{key}.activate"), &self.activate)?;
+        Ok(Profile {
+            profile: path.clone(),
+            activate: self.activate.clone(),
+            mode: self.mode,
+            updaters: updaters(
+                &key,
+                &self.updaters,
+                &self.hold_command,
+                &self.release_command,
+            )?,
         })
     }
+}
+
+fn updaters(
+    section: &str,
+    units: &[String],
+    hold: &[String],
+    release: &[String],
+) -> Result<Updaters, String> {
+    for (key, command) in [("hold_command", hold), ("release_command", release)] {
+        program(&format!("{section}.{key}"), command)?;
+    }
+    if hold.is_empty() != release.is_empty() {
+        return Err(format!(
+            "`{section}.hold_command` and `{section}.release_command` belong together: what is \
+             held must be let go"
+        ));
+    }
+    Ok(Updaters {
+        units: units
+            .iter()
+            .map(|name| unit(name))
+            .collect::<Result<_, _>>()?,
+        hold_command: hold.to_vec(),
+        release_command: release.to_vec(),
+    })
 }
 
 /// A command of the configuration, run without a shell: empty, or a program by its absolute path.
@@ -209,6 +280,14 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
              could ever be verified"
                 .to_owned(),
         );
+    }
+    if let Some((name, profile)) = (settings.probes.iter())
+        .filter_map(|(name, probe)| Some((name, probe.profile.as_ref()?)))
+        .find(|(_, profile)| !settings.profiles.contains_key(*profile))
+    {
+        return Err(format!(
+            "`probes.{name}.profile` is {profile:?}, and there is no `rollback.profiles.{profile}`"
+        ));
     }
     if settings.rollback_jitter > MAX_JITTER {
         return Err(

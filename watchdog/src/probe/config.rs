@@ -36,6 +36,9 @@ pub struct ProbeConfig {
     pub grace: Duration,
     /// Whether it condemns a deploy, and must pass for one to be known good.
     pub severity: Severity,
+    /// The profile whose deploys it is about, as `rollback.profiles` names it; those of the system
+    /// if `None`.
+    pub profile: Option<String>,
 }
 
 /// What a probe is for.
@@ -60,6 +63,7 @@ impl ProbeConfig {
             interval: Duration::ZERO,
             grace: Duration::ZERO,
             severity: Severity::Required,
+            profile: None,
         }
     }
 }

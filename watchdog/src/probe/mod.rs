@@ -15,4 +15,4 @@ mod writable;
 
 pub(crate) use command::output;
 pub use config::{Check, ProbeConfig, Severity};
-pub use run::{Means, ProbeResult, Prober};
+pub use run::{Means, ProbeResult, Prober, Trials};

@@ -43,10 +43,30 @@ pub struct ProbeResult {
     pub passed: bool,
     /// What it is for.
     pub severity: Severity,
+    /// The profile whose deploys it is about; those of the system if `None`.
+    pub profile: Option<String>,
     /// One line for people: what answered, or why it failed.
     pub detail: String,
     /// How long its last run took.
     pub duration: Duration,
+}
+
+/// How long ago what is on trial was activated.
+#[derive(Debug, Clone, Default)]
+pub struct Trials {
+    /// The system; `None` while none is on trial.
+    pub system: Option<Duration>,
+    /// Profiles by name; those that are on trial.
+    pub profiles: BTreeMap<String, Duration>,
+}
+
+impl Trials {
+    fn of(&self, probe: &ProbeConfig) -> Option<Duration> {
+        match &probe.profile {
+            None => self.system,
+            Some(name) => self.profiles.get(name).copied(),
+        }
+    }
 }
 
 /// All probes of the configuration, with their last runs.
@@ -109,12 +129,22 @@ impl Prober {
     /// long as the longest timeout and half a second more, at most. `trial` is how long ago the
     /// system was activated that is on trial, `None` while none is.
     pub fn run(&mut self, now: Instant, trial: Option<Duration>) -> Vec<ProbeResult> {
+        let trials = Trials {
+            system: trial,
+            ..Trials::default()
+        };
+        self.run_each(now, &trials)
+    }
+
+    /// The same, where profiles are on trial as well.
+    pub fn run_each(&mut self, now: Instant, trials: &Trials) -> Vec<ProbeResult> {
         let begun = Instant::now();
         let (sender, receiver) = mpsc::channel::<Report>();
         let mut outcomes = BTreeMap::<String, Outcome>::new();
         let mut threads = BTreeMap::new();
         let mut longest = Duration::ZERO;
         for (name, probe) in &mut self.probes {
+            let trial = trials.of(&probe.config);
             if !probe.is_due(now, trial) {
                 continue;
             }
@@ -156,6 +186,7 @@ impl Prober {
         }
         for (name, outcome) in outcomes {
             if let Some(probe) = self.probes.get_mut(&name) {
+                let trial = trials.of(&probe.config);
                 probe.note(outcome, now, trial);
             }
         }
@@ -207,6 +238,7 @@ impl Probe {
             ok: failures < enough,
             passed: answer.is_ok(),
             severity: self.config.severity,
+            profile: self.config.profile.clone(),
             detail: answer.unwrap_or_else(|why| why),
             duration,
         }

@@ -42,7 +42,9 @@ pub fn families(
     });
     let probe = |family: Family, value: fn(&ProbeResult) -> f64| {
         probes.iter().fold(family, |family, result| {
-            family.with(vec![("probe", result.name.clone())], value(result))
+            let mut labels = vec![("probe", result.name.clone())];
+            labels.extend(result.profile.clone().map(|profile| ("profile", profile)));
+            family.with(labels, value(result))
         })
     };
     vec![
@@ -150,6 +152,34 @@ fn count(value: usize) -> f64 {
     f64::from(u32::try_from(value).unwrap_or(u32::MAX))
 }
 
+/// What the remedy of a profile that is no system shows: samples with its name.
+pub fn of_profile(name: &str, machine: &Machine) -> Vec<Family> {
+    let mut all = families(machine, &[], &Policy::default(), 0);
+    all.retain(|family| !OF_THE_SYSTEM.contains(&&*family.name));
+    for sample in all.iter_mut().flat_map(|family| &mut family.samples) {
+        let label = ("profile".into(), name.to_owned());
+        sample.labels.push(label);
+    }
+    all
+}
+
+/// Puts samples of the same families together.
+pub fn join(all: &mut Vec<Family>, more: Vec<Family>) {
+    for family in more {
+        match all.iter_mut().find(|known| known.name == family.name) {
+            Some(known) => known.samples.extend(family.samples),
+            None => all.push(family),
+        }
+    }
+}
+
+/// Nobody confirms a profile, and only the system's remedy asks the lock of the fleet.
+const OF_THE_SYSTEM: [&str; 3] = [
+    "snowguard_trial_unconfirmed",
+    "snowguard_trial_confirm_by_timestamp_seconds",
+    "snowguard_fleet_lock_held",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,6 +195,7 @@ mod tests {
             } else {
                 Severity::Required
             },
+            profile: None,
             detail: String::new(),
             duration: Duration::from_millis(250),
         };

@@ -462,7 +462,7 @@ impl Machine {
         if let Some(probes) = facts.probes {
             self.note_probes(probes, now);
         }
-        if self.is_unexpected(&deploy) {
+        if self.is_unexpected(&deploy, policy) {
             self.new_deploy(deploy.clone(), policy, now, out);
         }
         match &mut self.state {

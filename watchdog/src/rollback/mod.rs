@@ -11,6 +11,7 @@ pub mod families;
 pub mod fleet_lock;
 pub mod machine;
 pub mod policy;
+pub mod profile;
 pub mod reboot;
 pub mod run;
 mod soak;

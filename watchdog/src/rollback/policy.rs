@@ -34,6 +34,8 @@ pub struct Policy {
     pub delay: Duration,
     /// What of the fleet's lock, if there is one.
     pub fleet: Option<Fleet>,
+    /// What runs is what the profile points to, so that to set the profile is to leave the bad system.
+    pub follows_profile: bool,
     /// How many times a step of a rollback is begun before it is given up: by a kill in
     /// mid-step, or because another switch holds the lock.
     pub max_attempts: u32,
@@ -63,6 +65,7 @@ impl Default for Policy {
             reboot_window: Duration::from_secs(600),
             delay: Duration::ZERO,
             fleet: None,
+            follows_profile: false,
             max_attempts: 40,
         }
     }

@@ -69,6 +69,8 @@ struct Judge {
     rebooted: bool,
     /// It was this host's turn for the deploy at hand.
     may_act: bool,
+    /// What was gone back to was activated for the deploy at hand.
+    activated: bool,
 }
 
 impl Judge {
@@ -92,6 +94,7 @@ impl Judge {
         self.evidence = false;
         self.rebooted = false;
         self.may_act = false;
+        self.activated = false;
     }
 
     fn look(&mut self, blind: Blindness) {
@@ -100,8 +103,15 @@ impl Judge {
         let before = self.world.calls().len();
         let confirmed = self.world.confirmed.as_ref() == Some(&running);
         let other = self.subject() != Some(&running);
-        let is_target = self.targets.iter().any(|t| t.store_path == running);
+        // A profile that points to the target was set by the remedy, or as well by somebody else.
+        let chosen = match self.world.machine.state() {
+            State::RollingBack { target, .. } if self.world.policy.follows_profile => Some(target),
+            _ => None,
+        };
+        let mut targets = self.targets.iter().chain(chosen);
+        let is_target = targets.any(|target| target.store_path == running);
         let news = self.subject() != Some(&running) && !is_target;
+        let activated = self.activated;
         let lived = self.world.tick(blind);
         let calls = self.world.calls();
         let calls = calls.get(before..).unwrap_or_default();
@@ -148,17 +158,22 @@ impl Judge {
                 }
             };
             assert!(self.good.contains(&target.store_path), "went to {target:?}");
+            self.activated |= matches!(call, Call::Switch(_));
             self.targets.insert(target.clone());
             assert_eq!(self.targets.len(), 1, "two rollbacks of one deploy");
         }
         let records = self.world.records.get(records..).unwrap_or_default();
         if records.iter().any(|record| record.reason == "rolled_back") {
             let host = self.world.host.borrow();
-            assert_eq!(
-                host.boot.as_ref(),
-                Some(&host.running),
-                "a reboot undoes it"
-            );
+            if host.follows_profile {
+                assert!(
+                    self.activated || activated,
+                    "pointed to and never activated"
+                );
+            } else {
+                let boots = host.boot.as_ref();
+                assert_eq!(boots, Some(&host.running), "a reboot undoes it");
+            }
         }
         if records.iter().any(|record| record.reason == "settled") {
             self.good.insert(running);
@@ -208,7 +223,9 @@ impl Judge {
                 self.world.deploy(breaks);
                 let mut host = self.world.host.borrow_mut();
                 let running = host.running.clone();
-                host.kernels.insert(running, kernel);
+                if !host.follows_profile {
+                    host.kernels.insert(running, kernel);
+                }
             }
             Happening::LockServer(server) => self.world.host.borrow_mut().server = server,
             Happening::Reboot => {
@@ -216,6 +233,8 @@ impl Judge {
                 self.by_hand = true;
             }
             Happening::RebootStuck(is) => self.world.host.borrow_mut().reboot_stuck = is,
+            // What a profile points to is what runs.
+            Happening::TestDeploy { .. } if self.world.policy.follows_profile => {}
             Happening::TestDeploy { breaks } => {
                 let path = self.world.closure(breaks);
                 self.world.host.borrow_mut().running = path;
@@ -328,6 +347,8 @@ fn history(story: &Story, mode: Mode) -> Judge {
     let mut world = World::new(mode);
     world.policy.require_confirmation = leave.confirm.then_some(Duration::from_secs(300));
     world.policy.allow_reboot = leave.reboot;
+    world.policy.follows_profile = leave.profile;
+    world.host.borrow_mut().follows_profile = leave.profile;
     world.policy.delay = Duration::from_secs(if leave.confirm { 0 } else { 20 });
     world.policy.fleet = leave.fleet.map(|when_silent| Fleet {
         when_silent,
@@ -342,6 +363,7 @@ fn history(story: &Story, mode: Mode) -> Judge {
         latched: false,
         rebooted: false,
         may_act: false,
+        activated: false,
     };
     // A soak of three looks tells the same stories as one of forty.
     judge.world.policy.soak = Duration::from_secs(45);

@@ -101,7 +101,14 @@ pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<(), Wa
             "there is no nix-store; name its directory as `watchdog.nix_bin`".to_owned(),
         ));
     }
-    let acts = settings.gc.mode == Mode::Act || settings.rollback.mode == Mode::Act;
+    let modes = settings
+        .profiles
+        .values()
+        .filter_map(|profile| profile.mode);
+    let acts = [settings.gc.mode, settings.rollback.mode]
+        .into_iter()
+        .chain(modes)
+        .any(|mode| mode == Mode::Act);
     if acts && !nix::unistd::geteuid().is_root() {
         return Err(WatchError::CannotAct(
             "only root can: run it as root".to_owned(),
@@ -201,6 +208,7 @@ pub(super) fn hold_updater(layout: &Layout, settings: &Settings) -> HoldUpdater 
         updaters: settings.updaters.clone(),
         layout: layout.clone(),
         state_dir: settings.state_dir.clone(),
+        profile: None,
         systemd: match way(layout) {
             Way::Systemd(systemd) => Some(Manager {
                 systemctl: systemd.systemctl,

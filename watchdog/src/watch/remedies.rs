@@ -1,6 +1,10 @@
 //! What firing alerts ask for, and whether it is done now.
 
-use std::{collections::HashMap, fs, io, thread, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs, io, thread,
+    time::Duration,
+};
 
 use snowguard_exporter::sample::{Family, flag};
 use snowguard_host::Layout;
@@ -38,9 +42,11 @@ use crate::{
 };
 
 mod collection;
+mod profiles;
 mod restraint;
 mod running;
 
+use profiles::Instance;
 use running::{Begun, Running, SharedJournal};
 
 /// Both remedies of one host, with what they must remember.
@@ -50,6 +56,8 @@ pub(super) struct Remedies {
     journal: SharedJournal,
     machine: Machine,
     machine_kept: Keep,
+    /// The same for profiles that are no system, by name.
+    profiles: BTreeMap<String, Instance>,
     ballast: Ballast,
     /// The incident of a collection that was begun and not ended: by a kill, if it is there at
     /// the start.
@@ -73,17 +81,7 @@ impl Remedies {
     pub(super) fn begin(layout: &Layout, settings: &Settings) -> Result<Self, WatchError> {
         able_to_act(layout, settings)?;
         let state_dir = layout.inside(&settings.state_dir);
-        let mut machine_kept = Keep::new("rollback", &state_dir, &layout.inside(RUN_DIR));
-        let machine = match machine_kept.load::<serde_json::Value>()? {
-            None => Machine::default(),
-            // The machine checks its own version.
-            Some(kept) => {
-                Machine::from_json(&kept.to_string()).map_err(|cause| KeepError::Malformed {
-                    path: state_dir.join("rollback.json"),
-                    cause,
-                })?
-            }
-        };
+        let (machine, machine_kept) = load_machine(layout, settings, "rollback")?;
         let mut begun_kept = Keep::new("collection", &state_dir, &layout.inside(RUN_DIR));
         Ok(Self {
             begun: begun_kept.load::<Option<String>>()?.flatten(),
@@ -94,6 +92,7 @@ impl Remedies {
             ),
             machine,
             machine_kept,
+            profiles: profiles::load(layout, settings, BTreeMap::new())?,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             restraint: restraint::Restraint::load(layout, &state_dir)?,
             resting: HashMap::new(),
@@ -105,6 +104,8 @@ impl Remedies {
 
     pub(super) fn reload(&mut self, settings: &Settings) -> Result<(), WatchError> {
         able_to_act(&self.layout, settings)?;
+        let before = std::mem::take(&mut self.profiles);
+        self.profiles = profiles::load(&self.layout, settings, before)?;
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
         // Other limits may help where those before did not.
         self.resting.clear();
@@ -152,7 +153,9 @@ impl Remedies {
                 self.gc(&gc, now_ms, counters);
             }
         }
+        self.release();
         self.rollback(firing, probes, now_ms, counters);
+        self.roll_back_profiles(firing, probes, now_ms, counters);
     }
 
     fn rollback(
@@ -162,7 +165,6 @@ impl Remedies {
         now_ms: i64,
         counters: &mut Counters,
     ) {
-        self.release();
         let owing = matches!(self.machine.updater(), Updater::Lifting { .. })
             || self.machine.lease().is_out();
         if self.settings.rollback.mode == Mode::Off && !owing {
@@ -175,11 +177,13 @@ impl Remedies {
         let alerts: Vec<AlertSeen> = firing
             .iter()
             .filter(|alert| alert.remedy == Some(Asked::Rollback))
-            .map(|alert| AlertSeen {
-                name: alert.rule.name.clone(),
-                active_at_ms: alert.active_at_ms,
-                probe: Some(alert.labels.get("probe").to_owned()).filter(|name| !name.is_empty()),
-            })
+            // Those of a profile are for its own machine, or for nobody.
+            .filter(|alert| matches!(alert.labels.get("profile"), "" | "system"))
+            .map(alert_seen)
+            .collect();
+        let probes: Vec<ProbeResult> = (probes.iter())
+            .filter(|probe| probe.profile.is_none())
+            .cloned()
             .collect();
         let system = seen::system(&self.layout);
         if let Err(error) = &system {
@@ -194,7 +198,7 @@ impl Remedies {
         let targets = HostTargets::new(&self.layout, &valid);
         let facts = Facts {
             system: system.as_ref().ok(),
-            probes: Some(probes),
+            probes: Some(&probes),
             confirmed: confirmed.as_deref(),
             alerts: &alerts,
             targets: &targets,
@@ -246,10 +250,42 @@ impl Remedies {
                 info!("released by an operator");
                 self.restraint.release();
                 self.machine = std::mem::take(&mut self.machine).release();
+                for instance in self.profiles.values_mut() {
+                    instance.machine = std::mem::take(&mut instance.machine).release();
+                }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
         }
+    }
+}
+
+/// A machine as the watchdog before this one kept it, and where it did.
+fn load_machine(
+    layout: &Layout,
+    settings: &Settings,
+    name: &str,
+) -> Result<(Machine, Keep), KeepError> {
+    let state_dir = layout.inside(&settings.state_dir);
+    let mut kept = Keep::new(name, &state_dir, &layout.inside(RUN_DIR));
+    let machine = match kept.load::<serde_json::Value>()? {
+        None => Machine::default(),
+        // The machine checks its own version.
+        Some(text) => {
+            Machine::from_json(&text.to_string()).map_err(|cause| KeepError::Malformed {
+                path: state_dir.join(format!("{name}.json")),
+                cause,
+            })?
+        }
+    };
+    Ok((machine, kept))
+}
+
+fn alert_seen(alert: &Alert) -> AlertSeen {
+    AlertSeen {
+        name: alert.rule.name.clone(),
+        active_at_ms: alert.active_at_ms,
+        probe: Some(alert.labels.get("probe").to_owned()).filter(|name| !name.is_empty()),
     }
 }
 
@@ -265,13 +301,13 @@ fn fleet_lock(settings: &Settings, machine_id: &str) -> Option<FleetLock> {
 /// The verbs of a rollback, each after the end of a collection that goes on: a switch needs what
 /// it would take, and the deploy that broke the host is the more urgent of the two. The collection
 /// is gone on with in a later tick.
-struct Undisturbed<'a> {
-    verbs: HostVerbs,
+struct Undisturbed<'a, V> {
+    verbs: V,
     stop: Option<&'a Stop>,
     stopped: &'a dyn Fn() -> bool,
 }
 
-impl Undisturbed<'_> {
+impl<V> Undisturbed<'_, V> {
     fn wait(&self) {
         if let Some(stop) = self.stop {
             stop.ask();
@@ -283,7 +319,7 @@ impl Undisturbed<'_> {
     }
 }
 
-impl Verbs for Undisturbed<'_> {
+impl<V: Verbs> Verbs for Undisturbed<'_, V> {
     fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
         self.wait();
         self.verbs.set_profile(target, from)

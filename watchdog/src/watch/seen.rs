@@ -2,7 +2,9 @@
 
 use std::{fs, io, path::Path};
 
-use snowguard_host::{BootDefault, FactError, Generation, Layout, Profiles, System, store::Graph};
+use snowguard_host::{
+    BootDefault, FactError, Generation, Layout, Profile, Profiles, System, store::Graph,
+};
 
 use crate::{
     act::target_root::TargetRoot,
@@ -14,45 +16,68 @@ use crate::{
 pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
     let profiles = Profiles::read(layout)?;
     let system = System::read(layout, &profiles)?;
-    let path = |path: &Path| path.to_string_lossy().into_owned();
-    let id = |generation: &Generation| GenerationId {
-        number: generation.id.number,
-        store_path: path(&generation.id.target),
-        linked_at_ms: clock::millis(generation.id.created),
-    };
     let profile = profiles.get("system");
-    let root = TargetRoot::of(layout).link;
-    let kept = match fs::read_link(&root) {
-        Ok(target) => Some(path(&target)),
-        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound) => None,
-        Err(cause) => {
-            return Err(FactError::io(
-                "read our GC root",
-                root,
-                &cause,
-                "run as root",
-            ));
-        }
-    };
+    let kept = kept(&TargetRoot::of(layout).link)?;
     // Where it cannot be read, no reboot is done: see the machine.
     let boot_id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
     Ok(SystemSeen {
         boot_id: boot_id.ok().map(|id| id.trim().to_owned()),
         kept,
         boot: match system.boot_default {
-            Ok(BootDefault::System(link)) => BootSeen::System(path(&link.path)),
+            Ok(BootDefault::System(link)) => BootSeen::System(text(&link.path)),
             Ok(BootDefault::Unknown) => BootSeen::Unknown,
             Err(error) => BootSeen::Unreadable(error.to_string()),
         },
-        running: system.running.map(|link| path(&link.path)),
-        booted: system.booted.map(|link| path(&link.path)),
-        current: profile
-            .and_then(snowguard_host::Profile::current_generation)
-            .map(id),
+        running: system.running.map(|link| text(&link.path)),
+        booted: system.booted.map(|link| text(&link.path)),
+        current: profile.and_then(Profile::current_generation).map(id),
         generations: profile
             .map(|profile| profile.generations.iter().map(id).collect())
             .unwrap_or_default(),
     })
+}
+
+/// Reads the links of a profile that is no system: what it points to is what runs.
+pub(super) fn profile(
+    layout: &Layout,
+    profile: &Path,
+    root: &Path,
+) -> Result<SystemSeen, FactError> {
+    let found = Profile::read(layout, profile)?;
+    let current = found.current_generation().map(id);
+    Ok(SystemSeen {
+        running: current.as_ref().map(|current| current.store_path.clone()),
+        current,
+        generations: found.generations.iter().map(id).collect(),
+        kept: kept(root)?,
+        ..SystemSeen::default()
+    })
+}
+
+/// What our own GC root keeps.
+fn kept(root: &Path) -> Result<Option<String>, FactError> {
+    match fs::read_link(root) {
+        Ok(target) => Ok(Some(text(&target))),
+        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound) => Ok(None),
+        Err(cause) => Err(FactError::io(
+            "read our GC root",
+            root,
+            &cause,
+            "run as root",
+        )),
+    }
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn id(generation: &Generation) -> GenerationId {
+    GenerationId {
+        number: generation.id.number,
+        store_path: text(&generation.id.target),
+        linked_at_ms: clock::millis(generation.id.created),
+    }
 }
 
 /// Whether a store path is valid and lies on disk with all that it refers to.

@@ -22,9 +22,9 @@ use crate::{
     clock,
     config::Settings,
     keep::{Keep, KeepError},
-    probe::{ProbeResult, Prober},
+    probe::{ProbeResult, Prober, Trials},
     record::Remedy,
-    rollback,
+    rollback::{self, machine::Machine},
 };
 
 /// Everything that lives from one tick to the next.
@@ -132,10 +132,18 @@ impl Watch {
         let now_ms = clock::millis(now);
         self.counters.ticks += 1;
         let snapshot = self.registry.collect(now);
-        let trial = self.remedies.machine().trial_since_ms().map(|since| {
-            Duration::from_millis(u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0))
-        });
-        let probes = self.prober.run(Instant::now(), trial);
+        let trial = |machine: &Machine| {
+            let since = machine.trial_since_ms()?;
+            let ago = u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0);
+            Some(Duration::from_millis(ago))
+        };
+        let trials = Trials {
+            system: trial(self.remedies.machine()),
+            profiles: (self.remedies.profiles())
+                .filter_map(|(name, machine)| Some((name.to_owned(), trial(machine)?)))
+                .collect(),
+        };
+        let probes = self.prober.run_each(Instant::now(), &trials);
         let file_system = FileSystem::read(&self.layout).ok();
         let mut seen_as_root = samples::only_root_sees(&snapshot.families);
         let (mut families, mut unseen) = (snapshot.families, snapshot.unseen);
@@ -295,6 +303,7 @@ impl Watch {
             &self.settings.rollback,
             now_ms,
         ));
+        rollback::families::join(&mut families, self.remedies.profile_families());
         families.extend(self.counters.families());
         families.push(samples::modes([
             (Remedy::Gc, mode(self.settings.gc.mode)),

@@ -73,6 +73,7 @@ esac
             updaters,
             layout: Layout::new(self.dir.path()).with_proc(self.path("proc")),
             state_dir: PathBuf::from("/state"),
+            profile: None,
             systemd: Some(Manager {
                 systemctl: self.path("systemctl"),
                 units: self.path("units"),

@@ -11,8 +11,6 @@ use snowguard_host::{FactError, Kind};
 use super::ATTEMPT;
 use crate::probe::command;
 
-/// Behind what others drop in, so that nothing overrides it.
-const DROP_IN: &str = "zz-snowguard-hold.conf";
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The running systemd.
@@ -34,14 +32,14 @@ pub(super) struct Running {
 
 impl Manager {
     /// Lets a unit start only while there is no flag. True if that was not so.
-    pub(super) fn bar(&self, unit: &str, flag: &Path) -> Result<bool, FactError> {
+    pub(super) fn bar(&self, unit: &str, name: &str, flag: &Path) -> Result<bool, FactError> {
         // A path with `%` or a space would be read as something else; the configuration has none.
         let text = format!(
             "# Snowguard holds this updater; `snowguard release` ends that.\n[Unit]\n\
              ConditionPathExists=!{}\n",
             flag.display()
         );
-        let path = self.drop_in(unit);
+        let path = self.units.join(format!("{unit}.d")).join(name);
         match fs::read_to_string(&path) {
             Ok(found) if found == text => return Ok(false),
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
@@ -68,8 +66,8 @@ impl Manager {
         fs::remove_file(&stale).map_err(|cause| failed(&stale, &cause))
     }
 
-    /// Takes all drop-ins away, those of updaters that the configuration names no more as well.
-    pub(super) fn unbar(&self) -> Result<(), FactError> {
+    /// Takes all drop-ins of this name away, those of updaters that the configuration names no more as well.
+    pub(super) fn unbar(&self, name: &str) -> Result<(), FactError> {
         let entries = match fs::read_dir(&self.units) {
             Ok(entries) => entries,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -77,7 +75,7 @@ impl Manager {
         };
         for entry in entries {
             let entry = entry.map_err(|cause| failed(&self.units, &cause))?;
-            let path = entry.path().join(DROP_IN);
+            let path = entry.path().join(name);
             if path.symlink_metadata().is_ok() {
                 let stale = self.stale();
                 fs::write(&stale, "").map_err(|cause| failed(&stale, &cause))?;
@@ -124,10 +122,6 @@ impl Manager {
             let cure = "see whether systemd answers: `systemctl status`";
             FactError::new(Kind::Io, ATTEMPT, &self.systemctl, why, cure)
         })
-    }
-
-    fn drop_in(&self, unit: &str) -> PathBuf {
-        self.units.join(format!("{unit}.d")).join(DROP_IN)
     }
 
     /// There while systemd has not read what was written: a kill in between must not hide it.

@@ -40,20 +40,29 @@ enum Seen {
     Ended(SwitchEnd),
 }
 
-impl Systemd {
+/// A transient unit.
+pub(super) struct Unit<'a> {
+    pub(super) systemd: &'a Systemd,
+    /// Its name.
+    pub(super) name: &'a str,
+    /// What an exit code of its program means.
+    pub(super) meaning: fn(i32) -> SwitchEnd,
+}
+
+impl Unit<'_> {
+    /// Runs a program in it, or waits for the end of one that was begun before a restart of ours.
     pub(super) fn carry_out(
         &self,
-        script: &str,
-        action: &str,
+        words: &[String],
         incident: &str,
         deadline: Duration,
     ) -> Result<SwitchEnd, FactError> {
         let description = format!("Snowguard {incident}");
         match self.look(&description)? {
-            Seen::None => self.start(script, action, &description)?,
+            Seen::None => self.start(words, &description)?,
             Seen::Stale => {
                 self.forget();
-                self.start(script, action, &description)?;
+                self.start(words, &description)?;
             }
             Seen::Foreign => return Ok(SwitchEnd::LockHeld),
             Seen::Running | Seen::Ended(_) => {}
@@ -74,8 +83,9 @@ impl Systemd {
         }
     }
 
-    fn start(&self, script: &str, action: &str, description: &str) -> Result<(), FactError> {
-        let mut command = Command::new(&self.systemd_run);
+    fn start(&self, words: &[String], description: &str) -> Result<(), FactError> {
+        let systemd_run = &self.systemd.systemd_run;
+        let mut command = Command::new(systemd_run);
         // `nixos-rebuild` adds --pipe and --collect. A pipe would break with our end, and a
         // collected unit would take with it how the switch ended. RemainAfterExit keeps a unit
         // that succeeded until it is stopped; one that failed stays by itself.
@@ -85,11 +95,11 @@ impl Systemd {
             "--service-type=exec",
             "--property=RemainAfterExit=yes",
         ]);
-        command.arg(format!("--unit={NAME}"));
+        command.arg(format!("--unit={}", self.name));
         command.arg(format!("--description={description}"));
         command.arg(format!("--setenv=PATH={SEARCH_PATH}"));
-        command.arg("--").arg(script).arg(action);
-        let output = self.output(command, &self.systemd_run)?;
+        command.arg("--").args(words);
+        let output = self.output(command, systemd_run)?;
         if output.status.success() {
             return Ok(());
         }
@@ -97,26 +107,27 @@ impl Systemd {
         Err(FactError::new(
             Kind::Io,
             ATTEMPT,
-            &self.systemd_run,
+            systemd_run,
             format!("{}: {}", output.status, said.trim()),
-            "see `systemctl status nixos-rebuild-switch-to-configuration`",
+            &format!("see `systemctl status {}`", self.name),
         ))
     }
 
     fn look(&self, description: &str) -> Result<Seen, FactError> {
-        let mut command = Command::new(&self.systemctl);
-        command.args(["show", NAME]);
+        let systemctl = &self.systemd.systemctl;
+        let mut command = Command::new(systemctl);
+        command.args(["show", self.name]);
         command.arg(
             "--property=LoadState,ActiveState,SubState,Description,ExecMainCode,ExecMainStatus",
         );
-        let output = self.output(command, &self.systemctl)?;
+        let output = self.output(command, systemctl)?;
         let text = String::from_utf8_lossy(&output.stdout);
-        parse(&text, description).ok_or_else(|| {
+        parse(&text, description, self.meaning).ok_or_else(|| {
             FactError::malformed(
                 "read how the switch stands",
-                &self.systemctl,
+                systemctl,
                 format!("{}, {text:?}", output.status),
-                "see `systemctl status nixos-rebuild-switch-to-configuration`",
+                &format!("see `systemctl status {}`", self.name),
             )
         })
     }
@@ -124,9 +135,9 @@ impl Systemd {
     /// Lets the name go for the next switch. What cannot be let go only makes that one wait.
     fn forget(&self) {
         for verb in ["stop", "reset-failed"] {
-            let mut command = Command::new(&self.systemctl);
-            command.args([verb, NAME]);
-            let _ = self.output(command, &self.systemctl);
+            let mut command = Command::new(&self.systemd.systemctl);
+            command.args([verb, self.name]);
+            let _ = self.output(command, &self.systemd.systemctl);
         }
     }
 
@@ -137,7 +148,7 @@ impl Systemd {
     }
 }
 
-fn parse(text: &str, description: &str) -> Option<Seen> {
+fn parse(text: &str, description: &str, meaning: fn(i32) -> SwitchEnd) -> Option<Seen> {
     let value = |key: &str| {
         let mut values = text.lines().filter_map(|line| line.split_once('='));
         values
@@ -157,7 +168,7 @@ fn parse(text: &str, description: &str) -> Option<Seen> {
             let status = value("ExecMainStatus")?.parse().ok()?;
             // `si_code` of waitid(2): CLD_EXITED is 1, CLD_KILLED 2, CLD_DUMPED 3.
             Seen::Ended(match value("ExecMainCode")? {
-                "1" => SwitchEnd::from_code(status),
+                "1" => meaning(status),
                 _ => SwitchEnd::Killed(status),
             })
         }
@@ -180,7 +191,7 @@ mod tests {
     fn the_end_of_a_switch_is_told_from_a_switch_of_somebody_else() {
         let ours = "Snowguard rollback-1";
         let none = "LoadState=not-found\nActiveState=inactive\nSubState=dead\nDescription=x\n";
-        assert_eq!(parse(none, ours), Some(Seen::None));
+        assert_eq!(parse(none, ours, SwitchEnd::from_code), Some(Seen::None));
         for (text, seen) in [
             (show("activating", "start", ours, 0, 0), Seen::Running),
             (show("active", "running", ours, 0, 0), Seen::Running),
@@ -213,8 +224,9 @@ mod tests {
                 Seen::Stale,
             ),
         ] {
-            assert_eq!(parse(&text, ours), Some(seen), "{text}");
+            let seen = Some(seen);
+            assert_eq!(parse(&text, ours, SwitchEnd::from_code), seen, "{text}");
         }
-        assert_eq!(parse("", ours), None);
+        assert_eq!(parse("", ours, SwitchEnd::from_code), None);
     }
 }

@@ -4,6 +4,7 @@ use serde::Serialize;
 use snowguard_exporter::state_file::StateFile;
 use snowguard_host::store::FileSystem;
 use snowguard_watchdog::{
+    config::Settings,
     gc, rollback,
     rollback::{
         facts::{Deploy, GenerationId},
@@ -34,17 +35,28 @@ impl Latch {
     }
 }
 
-/// The remedies that are latched, by the machine itself, or else by what is published of it.
-pub(super) fn latched(machine: Option<&Machine>, published: Option<&StateFile>) -> Vec<Latch> {
-    if let Some(State::Failed { failure, .. }) = machine.map(Machine::state) {
-        return vec![Latch {
-            remedy: "rollback".to_owned(),
+/// The remedies that are latched, by the machines themselves, or else by what is published of
+/// them. The first is that of the system, the others have names of profiles.
+pub(super) fn latched(
+    machine: Option<&Machine>,
+    profiles: &[(String, Option<Machine>)],
+    published: Option<&StateFile>,
+) -> Vec<Latch> {
+    let latch = |remedy: String, machine: &Machine| match machine.state() {
+        State::Failed { failure, .. } => Some(Latch {
+            remedy,
             reason: Some(failure.reason.clone()),
             why: Some(failure.why.clone()),
-        }];
-    }
-    if machine.is_some() {
-        return Vec::new();
+        }),
+        _ => None,
+    };
+    let system = machine.and_then(|machine| latch("rollback".to_owned(), machine));
+    let profiles = profiles.iter().filter_map(|(name, machine)| {
+        latch(format!("rollback of profile {name}"), machine.as_ref()?)
+    });
+    let latched: Vec<Latch> = system.into_iter().chain(profiles).collect();
+    if machine.is_some() || !latched.is_empty() {
+        return latched;
     }
     labelled(published, "snowguard_remedy_latched", "remedy")
         .into_iter()
@@ -101,6 +113,32 @@ pub(super) struct RollbackView {
     denied: Option<Vec<String>>,
     /// The store path that the updater is kept from deploying again, if it is held.
     pub(super) updater_held: Option<String>,
+}
+
+/// The rollback remedy of a profile that is no system.
+#[derive(Debug, Serialize)]
+pub(super) struct ProfileView {
+    pub(super) name: String,
+    #[serde(flatten)]
+    pub(super) rollback: RollbackView,
+}
+
+impl ProfileView {
+    /// Each as its machine was kept; one that the watchdog never kept has seen nothing yet.
+    pub(super) fn all(settings: &Settings, machines: Vec<(String, Option<Machine>)>) -> Vec<Self> {
+        let view = |(name, machine): (String, Option<Machine>)| {
+            let own = settings.profiles.get(&name).and_then(|own| own.mode);
+            let policy = rollback::policy::Policy {
+                mode: own.unwrap_or(settings.rollback.mode),
+                ..settings.rollback.clone()
+            };
+            Self {
+                rollback: RollbackView::of(&policy, Some(machine), None),
+                name,
+            }
+        };
+        machines.into_iter().map(view).collect()
+    }
 }
 
 impl RollbackView {

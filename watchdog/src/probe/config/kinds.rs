@@ -53,6 +53,7 @@ pub(super) struct Raw {
     interval: Option<TimeSpan>,
     grace: Option<TimeSpan>,
     severity: Option<Severity>,
+    profile: Option<String>,
     address: Option<String>,
     url: Option<String>,
     status: Option<OneOrMore>,
@@ -124,6 +125,7 @@ impl TryFrom<Raw> for ProbeConfig {
             interval: interval(raw.interval)?,
             grace: raw.grace.map_or_else(Default::default, |span| span.0),
             severity: raw.severity.unwrap_or_default(),
+            profile: raw.profile.clone(),
             check: raw.check()?,
         })
     }

@@ -557,6 +557,22 @@ fn a_fault_that_going_back_does_not_cure_latches_without_a_loop() {
     assert_eq!(world.calls().len(), 2);
 }
 
+#[test]
+fn a_profile_that_was_set_before_a_kill_is_activated_after_it() {
+    for fuse in 0..12 {
+        let mut world = World::settled(Mode::Act);
+        world.policy.follows_profile = true;
+        world.host.borrow_mut().follows_profile = true;
+        world.deploy(true);
+        world.ticks(1);
+        world.host.borrow_mut().fuse = Some(fuse);
+        world.ticks(20);
+        let good = world.generation(1);
+        assert!(world.calls().contains(&Call::Switch(good)), "{fuse}");
+        assert_eq!(world.state(), "settled", "{fuse}");
+    }
+}
+
 /// A host of a fleet with a lock server, with a bad deploy on it.
 fn of_a_fleet(when_silent: WhenSilent, server: Server) -> World {
     let mut world = World::settled(Mode::Act);

@@ -55,7 +55,7 @@ impl Machine {
     }
 
     /// True if this running system is news to the state.
-    pub(super) fn is_unexpected(&self, deploy: &Deploy) -> bool {
+    pub(super) fn is_unexpected(&self, deploy: &Deploy, policy: &Policy) -> bool {
         let path = deploy.store_path.as_str();
         match &self.state {
             State::Unknown {} => true,
@@ -71,7 +71,7 @@ impl Machine {
                 bad,
                 phase: Phase::Begun,
                 ..
-            } => bad.deploy.store_path != path,
+            } if !policy.follows_profile => bad.deploy.store_path != path,
             State::RollingBack { bad, target, .. } | State::Verifying { bad, target, .. } => {
                 bad.deploy.store_path != path && target.store_path != path
             }

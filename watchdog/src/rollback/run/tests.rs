@@ -158,6 +158,7 @@ impl Tree {
                 layout: Layout::new(&self.0),
                 state_dir: "/state".into(),
                 systemd: None,
+                profile: None,
             },
             reboot: Reboot { systemctl: None },
             fleet: None,

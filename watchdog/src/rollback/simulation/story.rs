@@ -19,6 +19,8 @@ pub(super) struct Leave {
     pub(super) reboot: bool,
     /// It asks a lock server, and this is what it does if that is silent.
     pub(super) fleet: Option<WhenSilent>,
+    /// It is about a profile that is no system.
+    pub(super) profile: bool,
 }
 
 impl Leave {
@@ -26,6 +28,7 @@ impl Leave {
         confirm: false,
         reboot: false,
         fleet: None,
+        profile: false,
     };
 }
 
@@ -115,6 +118,7 @@ impl Story {
                 1 => Some(WhenSilent::Proceed),
                 _ => None,
             },
+            profile: dice.below(6) == 0,
         };
         let length = dice.below(most);
         Self {

@@ -67,6 +67,8 @@ pub(in crate::rollback) struct Host {
     pub(in crate::rollback) disk: Option<Machine>,
     /// Every way from one state on disk to another.
     pub(in crate::rollback) ways: BTreeSet<(&'static str, &'static str)>,
+    /// What runs is what the profile points to.
+    pub(in crate::rollback) follows_profile: bool,
     /// What a reboot would start.
     pub(in crate::rollback) boot: Option<String>,
     /// A switch leaves that as it is, as a boot loader does that does not list the target.
@@ -148,6 +150,9 @@ impl Verbs for Hand<'_> {
                 host.current = Some(made_anew);
             } else {
                 return Err("it is not valid".to_owned());
+            }
+            if host.follows_profile {
+                host.running.clone_from(&target.store_path);
             }
         }
         Host::burn(self.0);
@@ -315,6 +320,7 @@ impl World {
             holds_place: false,
             unanswered: 0,
             held: None,
+            follows_profile: false,
             fuse: None,
             calls: Vec::new(),
         };
@@ -428,6 +434,7 @@ impl World {
             ok: passed,
             passed,
             severity: Severity::Required,
+            profile: None,
             detail: String::new(),
             duration: Duration::ZERO,
         }];
@@ -443,6 +450,7 @@ impl World {
                 boot: host
                     .boot
                     .clone()
+                    .filter(|_| !host.follows_profile)
                     .map_or(BootSeen::Unknown, BootSeen::System),
             }
         };
@@ -520,7 +528,7 @@ impl World {
             let mut host = self.host.borrow_mut();
             host.rebooting = false;
             host.boots += 1;
-            if let Some(boot) = host.boot.clone() {
+            if let Some(boot) = host.boot.clone().filter(|_| !host.follows_profile) {
                 host.running = boot;
             }
             host.booted = host.running.clone();

@@ -250,7 +250,9 @@ impl Remedies {
     /// Systems that are known good: the last one, and the one before, which is what a rollback
     /// of the last would go back to.
     fn good(&self) -> Vec<PathBuf> {
-        let newest = self.machine.good().iter().rev().take(2);
+        let profiles = self.profiles.values().map(|instance| &instance.machine);
+        let machines = std::iter::once(&self.machine).chain(profiles);
+        let newest = machines.flat_map(|machine| machine.good().iter().rev().take(2));
         newest
             .map(|generation| PathBuf::from(&generation.store_path))
             .collect()

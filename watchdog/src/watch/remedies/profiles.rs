@@ -1,0 +1,182 @@
+//! The rollback remedy of profiles that are no system: a machine for each.
+
+use std::collections::BTreeMap;
+
+use snowguard_exporter::sample::Family;
+use snowguard_host::Layout;
+use snowguard_rules::{Alert, Remedy as Asked};
+use tracing::warn;
+
+use super::{Counters, Counting, Remedies, Running, Undisturbed, alert_seen, load_machine};
+use crate::{
+    act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
+    config::Settings,
+    keep::{Keep, KeepError},
+    probe::ProbeResult,
+    record::Mode,
+    rollback::{
+        facts::{AlertSeen, Facts},
+        families,
+        machine::Machine,
+        policy::Policy,
+        profile::{Named, Profile, ProfileVerbs},
+        reboot::HostTargets,
+        run::{Hands, tick},
+        state::Updater,
+        turn,
+    },
+    watch::{
+        means::{PROFILE_LOCK, hold_updater, switch},
+        seen,
+    },
+};
+
+/// The machine of one profile.
+pub(super) struct Instance {
+    pub(super) machine: Machine,
+    kept: Keep,
+}
+
+/// The machines of all profiles of the configuration. One that is in it no more is forgotten; what
+/// it was is on disk still.
+pub(super) fn load(
+    layout: &Layout,
+    settings: &Settings,
+    mut before: BTreeMap<String, Instance>,
+) -> Result<BTreeMap<String, Instance>, KeepError> {
+    let mut all = BTreeMap::new();
+    for name in settings.profiles.keys() {
+        let instance = match before.remove(name) {
+            Some(instance) => instance,
+            None => {
+                let file = format!("rollback-profile-{name}");
+                let (machine, kept) = load_machine(layout, settings, &file)?;
+                Instance { machine, kept }
+            }
+        };
+        all.insert(name.clone(), instance);
+    }
+    Ok(all)
+}
+
+impl Remedies {
+    pub(in crate::watch) fn profiles(&self) -> impl Iterator<Item = (&str, &Machine)> {
+        let all = self.profiles.iter();
+        all.map(|(name, instance)| (name.as_str(), &instance.machine))
+    }
+
+    pub(in crate::watch) fn profile_families(&self) -> Vec<Family> {
+        let all = self.profiles();
+        all.flat_map(|(name, machine)| families::of_profile(name, machine))
+            .collect()
+    }
+
+    pub(super) fn roll_back_profiles(
+        &mut self,
+        firing: &[Alert],
+        probes: &[ProbeResult],
+        now_ms: i64,
+        counters: &mut Counters,
+    ) {
+        for (name, profile) in self.settings.profiles.clone() {
+            if let Some(mut instance) = self.profiles.remove(&name) {
+                self.roll_back(
+                    &name,
+                    &profile,
+                    &mut instance,
+                    (firing, probes),
+                    now_ms,
+                    counters,
+                );
+                self.profiles.insert(name, instance);
+            }
+        }
+    }
+
+    fn roll_back(
+        &mut self,
+        name: &str,
+        profile: &Profile,
+        instance: &mut Instance,
+        (firing, probes): (&[Alert], &[ProbeResult]),
+        now_ms: i64,
+        counters: &mut Counters,
+    ) {
+        let system = &self.settings.rollback;
+        let policy = Policy {
+            mode: profile.mode.unwrap_or(system.mode),
+            delay: turn::delay(self.settings.rollback_jitter, self.restraint.host()),
+            require_confirmation: None,
+            fleet: None,
+            follows_profile: true,
+            ..system.clone()
+        };
+        let lifting = matches!(instance.machine.updater(), Updater::Lifting { .. });
+        if policy.mode == Mode::Off && !lifting {
+            return;
+        }
+        let alerts: Vec<AlertSeen> = firing
+            .iter()
+            .filter(|alert| alert.remedy == Some(Asked::Rollback))
+            .filter(|alert| alert.labels.get("profile") == name)
+            .map(alert_seen)
+            .collect();
+        let probes: Vec<ProbeResult> = probes
+            .iter()
+            .filter(|probe| probe.profile.as_deref() == Some(name))
+            .cloned()
+            .collect();
+        let root = TargetRoot::of_profile(&self.layout, name);
+        let seen = seen::profile(&self.layout, &profile.profile, &root.link);
+        if let Err(error) = &seen {
+            warn!(profile = name, %error, "blind: the rollback remedy waits");
+        }
+        let valid = |path: &str| seen::is_whole(&self.layout, path);
+        let targets = HostTargets::new(&self.layout, &valid);
+        let facts = Facts {
+            system: seen.as_ref().ok(),
+            probes: Some(&probes),
+            confirmed: None,
+            alerts: &alerts,
+            targets: &targets,
+        };
+        let mut updater = hold_updater(&self.layout, &self.settings);
+        updater.updaters = profile.updaters.clone();
+        updater.profile = Some(name.to_owned());
+        let mut verbs = Undisturbed {
+            verbs: ProfileVerbs {
+                profile: SetProfile {
+                    profile: self.layout.inside(&profile.profile),
+                    lock_deadline: PROFILE_LOCK,
+                },
+                activate: Activate {
+                    switch: switch(&self.layout),
+                    name: name.to_owned(),
+                    profile: profile.profile.clone(),
+                    command: profile.activate.clone(),
+                },
+                root,
+                updater,
+            },
+            stop: self.running.as_ref().map(|running| &running.stop),
+            stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
+        };
+        let kept = &mut instance.kept;
+        let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());
+        let mut journal = self.journal.clone();
+        let mut counting = Counting {
+            counters,
+            inner: &mut journal,
+        };
+        let mut hands = Hands {
+            verbs: &mut verbs,
+            persist: &mut persist,
+            recorder: &mut Named {
+                profile: name,
+                inner: &mut counting,
+            },
+        };
+        let machine = std::mem::take(&mut instance.machine);
+        instance.machine = tick(machine, facts, &policy, now_ms, &mut hands);
+    }
+}
