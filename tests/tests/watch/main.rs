@@ -1,6 +1,7 @@
 //! The real `snowguard watch` on hosts of its own: killed, blind, held, told twice.
 
 mod blindness;
+mod fleet;
 mod killed;
 mod lifecycle;
 mod observe;

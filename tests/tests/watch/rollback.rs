@@ -17,7 +17,9 @@ groups:
   - name: quick
     rules:
       - alert: DeployUnhealthy
-        expr: min without (probe) (snowguard_probe_success) == 0 and snowguard_trial_active == 1
+        expr: |-
+          min without (probe) (snowguard_probe_success unless snowguard_probe_required == 0) == 0
+          and snowguard_trial_active == 1
         for: 1s
         labels: {remedy: rollback}
 ";
@@ -33,12 +35,17 @@ cp ${0%/bin/*}/service /run/service
 rmdir /run/switch.lock
 ";
 
-struct Deploys {
-    host: Host,
+pub(super) struct Deploys {
+    pub(super) host: Host,
 }
 
 impl Deploys {
     fn host() -> Self {
+        Self::told("")
+    }
+
+    /// With this in the configuration, too.
+    pub(super) fn told(more: &str) -> Self {
         let host = Host::new(&lab::nix("sid"), 64);
         let bin = host.root().join("bin");
         fs::create_dir(&bin).unwrap();
@@ -55,14 +62,14 @@ impl Deploys {
                 "[gc]\nmode = 'off'\n\
                  [rollback]\nmode = 'act'\nsoak = '2s'\nverify_soak = '1s'\nverify_window = '30s'\n\
                  [probes.service]\nkind = 'command'\nfailures = 1\n\
-                 command = ['/bin/grep', '-q', 'works', {service:?}]\n"
+                 command = ['/bin/grep', '-q', 'works', {service:?}]\n{more}"
             ),
         );
         Self { host }
     }
 
     /// As `nixos-rebuild switch`: a new generation, the profile, and its own switch.
-    fn deploy(&self, number: u64, service: &str) -> String {
+    pub(super) fn deploy(&self, number: u64, service: &str) -> String {
         let place = self.host.beside(&format!("system-{number}"));
         fs::create_dir_all(place.join("bin")).unwrap();
         let script = place.join("bin/switch-to-configuration");
@@ -93,7 +100,7 @@ impl Deploys {
     }
 
     /// What runs, where the profile points, and what the service is.
-    fn stands(&self) -> (String, String, String) {
+    pub(super) fn stands(&self) -> (String, String, String) {
         (
             self.link("run/current-system"),
             self.link("nix/var/nix/profiles/system"),
@@ -168,4 +175,27 @@ fn a_bad_deploy_goes_back_to_the_last_good_one_and_not_to_the_number_before() {
         (3, 3),
         "one each: {plans:?}"
     );
+}
+
+#[test]
+fn what_failed_before_a_deploy_and_ever_since_does_not_condemn_it() {
+    let deploys = Deploys::host();
+    let host = &deploys.host;
+    deploys.deploy(1, "works");
+    let _watchdog = host.watch();
+    let _ = host.recorded(Step::State, "settled");
+    fs::write(host.root().join("run/service"), "broken by hand\n").unwrap();
+    host.published("snowguard_probe_success", &[("probe", "service")], 0.0);
+    let second = deploys.deploy(2, "broken");
+    let _ = host.recorded_times(Step::State, "settled", 2);
+    assert_eq!(deploys.stands().0, second);
+    let journal = host.journal();
+    let plans = journal.iter().filter(|record| record.step == Step::Plan);
+    assert_eq!(plans.count(), 0);
+    // Cured and broken again, it is the next deploy's own.
+    fs::write(host.root().join("run/service"), "works by hand\n").unwrap();
+    host.published("snowguard_probe_success", &[("probe", "service")], 1.0);
+    deploys.deploy(3, "broken");
+    let plan = host.recorded(Step::Plan, "rollback");
+    assert!(plan.message.contains("generation 2"), "{plan:?}");
 }

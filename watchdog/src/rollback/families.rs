@@ -14,7 +14,7 @@ use crate::{
     record::Remedy,
 };
 
-/// All families of the remedy and of the probes of the last tick.
+/// All families of the remedy and of its probes in the last tick.
 pub fn families(
     machine: &Machine,
     probes: &[ProbeResult],
@@ -40,11 +40,9 @@ pub fn families(
         let here = machine.state().name() == *name;
         family.with(vec![("state", (*name).to_owned())], truth(here))
     });
-    let probe = |family: Family, value: fn(&ProbeResult) -> f64| {
+    let probe = |family: Family, value: &dyn Fn(&ProbeResult) -> f64| {
         probes.iter().fold(family, |family, result| {
-            let mut labels = vec![("probe", result.name.clone())];
-            labels.extend(result.profile.clone().map(|profile| ("profile", profile)));
-            family.with(labels, value(result))
+            family.with(vec![("probe", result.name.clone())], value(result))
         })
     };
     vec![
@@ -54,7 +52,7 @@ pub fn families(
                 "snowguard_probe_success",
                 "0 if so many of the last runs of the probe failed that it counts as failed, else 1",
             ),
-            |result| truth(result.ok),
+            &|result| truth(result.ok),
         ),
         probe(
             Family::of(
@@ -62,15 +60,18 @@ pub fn families(
                 "snowguard_probe_duration_seconds",
                 "How long the last run of the probe took",
             ),
-            |result| result.duration.as_secs_f64(),
+            &|result| result.duration.as_secs_f64(),
         ),
         probe(
             Family::of(
                 Kind::Gauge,
                 "snowguard_probe_required",
-                "1 if a deploy under which the probe fails is condemned, 0 if it is only published",
+                "1 if a deploy under which the probe fails is condemned, 0 if it is only published \
+                 or failed before the deploy on trial",
             ),
-            |result| truth(result.severity == Severity::Required),
+            &|result| {
+                truth(result.severity == Severity::Required && !machine.excuses(&result.name))
+            },
         ),
         Family::gauge(
             "snowguard_trial_active",
@@ -153,8 +154,8 @@ fn count(value: usize) -> f64 {
 }
 
 /// What the remedy of a profile that is no system shows: samples with its name.
-pub fn of_profile(name: &str, machine: &Machine) -> Vec<Family> {
-    let mut all = families(machine, &[], &Policy::default(), 0);
+pub fn of_profile(name: &str, machine: &Machine, probes: &[ProbeResult]) -> Vec<Family> {
+    let mut all = families(machine, probes, &Policy::default(), 0);
     all.retain(|family| !OF_THE_SYSTEM.contains(&&*family.name));
     for sample in all.iter_mut().flat_map(|family| &mut family.samples) {
         let label = ("profile".into(), name.to_owned());
@@ -183,6 +184,20 @@ const OF_THE_SYSTEM: [&str; 3] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{record::Mode, rollback::simulation::world::World};
+
+    #[test]
+    fn a_probe_that_failed_before_the_deploy_is_required_again_once_it_has_passed() {
+        let mut world = World::settled(Mode::Act);
+        world.host.borrow_mut().fault_in_var = true;
+        world.ticks(2);
+        world.deploy(false);
+        world.ticks(1);
+        assert!(world.machine.excuses("web"));
+        world.host.borrow_mut().fault_in_var = false;
+        world.ticks(1);
+        assert!(!world.machine.excuses("web"));
+    }
 
     #[test]
     fn a_probe_that_failed_once_of_two_times_still_counts_as_well() {

@@ -181,6 +181,15 @@ impl Machine {
         matches!(self.state, State::Trial(_))
     }
 
+    /// True if this probe failed before the deploy on trial and has failed ever since: the deploy
+    /// is not condemned for it. A rule that asks whether any probe fails cannot know that.
+    pub fn excuses(&self, probe: &str) -> bool {
+        match &self.state {
+            State::Trial(trial) => trial.before.failing.contains(probe),
+            _ => false,
+        }
+    }
+
     /// What our own GC root is to keep, from the beginning of a trial to its end.
     pub fn kept(&self) -> Kept<'_> {
         let bad = match &self.state {

@@ -47,6 +47,7 @@ mod restraint;
 mod running;
 
 use profiles::Instance;
+pub(super) use profiles::of as probes_of;
 use running::{Begun, Running, SharedJournal};
 
 /// Both remedies of one host, with what they must remember.
@@ -181,10 +182,7 @@ impl Remedies {
             .filter(|alert| matches!(alert.labels.get("profile"), "" | "system"))
             .map(alert_seen)
             .collect();
-        let probes: Vec<ProbeResult> = (probes.iter())
-            .filter(|probe| probe.profile.is_none())
-            .cloned()
-            .collect();
+        let probes = probes_of(None, probes);
         let system = seen::system(&self.layout);
         if let Err(error) = &system {
             warn!(%error, "blind: the rollback remedy waits");

@@ -15,8 +15,16 @@ use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleError
 use tracing::{info, warn};
 
 use super::{
-    RUN_DIR, WatchError, counters::Counters, gc_unit, gc_unit::GcUnit, kept_window::KeptWindow,
-    load_rules, means::probe_means, mode, remedies::Remedies, samples,
+    RUN_DIR, WatchError,
+    counters::Counters,
+    gc_unit,
+    gc_unit::GcUnit,
+    kept_window::KeptWindow,
+    load_rules,
+    means::probe_means,
+    mode,
+    remedies::{Remedies, probes_of},
+    samples,
 };
 use crate::{
     clock,
@@ -299,11 +307,11 @@ impl Watch {
         let mut families = samples::limits(&self.settings.gc, file_system);
         families.extend(rollback::families::families(
             self.remedies.machine(),
-            probes,
+            &probes_of(None, probes),
             &self.settings.rollback,
             now_ms,
         ));
-        rollback::families::join(&mut families, self.remedies.profile_families());
+        rollback::families::join(&mut families, self.remedies.profile_families(probes));
         families.extend(self.counters.families());
         families.push(samples::modes([
             (Remedy::Gc, mode(self.settings.gc.mode)),

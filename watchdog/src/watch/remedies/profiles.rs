@@ -59,16 +59,27 @@ pub(super) fn load(
     Ok(all)
 }
 
+/// The probes that are about this profile, or about the system.
+pub(in crate::watch) fn of(profile: Option<&str>, probes: &[ProbeResult]) -> Vec<ProbeResult> {
+    let all = probes.iter();
+    all.filter(|probe| probe.profile.as_deref() == profile)
+        .cloned()
+        .collect()
+}
+
 impl Remedies {
     pub(in crate::watch) fn profiles(&self) -> impl Iterator<Item = (&str, &Machine)> {
         let all = self.profiles.iter();
         all.map(|(name, instance)| (name.as_str(), &instance.machine))
     }
 
-    pub(in crate::watch) fn profile_families(&self) -> Vec<Family> {
+    pub(in crate::watch) fn profile_families(&self, probes: &[ProbeResult]) -> Vec<Family> {
         let all = self.profiles();
-        all.flat_map(|(name, machine)| families::of_profile(name, machine))
-            .collect()
+        all.flat_map(|(name, machine)| {
+            let probes = of(Some(name), probes);
+            families::of_profile(name, machine, &probes)
+        })
+        .collect()
     }
 
     pub(super) fn roll_back_profiles(
@@ -121,11 +132,7 @@ impl Remedies {
             .filter(|alert| alert.labels.get("profile") == name)
             .map(alert_seen)
             .collect();
-        let probes: Vec<ProbeResult> = probes
-            .iter()
-            .filter(|probe| probe.profile.as_deref() == Some(name))
-            .cloned()
-            .collect();
+        let probes = of(Some(name), probes);
         let root = TargetRoot::of_profile(&self.layout, name);
         let seen = seen::profile(&self.layout, &profile.profile, &root.link);
         if let Err(error) = &seen {
