@@ -1,15 +1,18 @@
 # An emergency: so much must be freed that a part of what is dead suffices. `snowguard gc --free`
 # and `snowguard watch` beside `nix-store --gc --max-freed` and `nix-collect-garbage -d`, each on a
-# fresh copy of the same store on a tmpfs. What is dead has content; all else is empty. Every dead
-# path is old enough to go, and Nix's reserve is away at first, so that it counts for nobody.
+# fresh copy of the same ext4. What is dead has content; all else is empty. Every dead path is old
+# enough to go, and Nix's reserve is away at first, so that it counts for nobody.
+#
+# It must be a file system that lists a directory in an order of its own: Nix deletes what it comes
+# upon, and tmpfs lists the newest first, which in a store made by a program are the dead.
 # To reach: 20 times as fast as either peer to the target, at most 10 % more freed than asked for,
 # no generation lost.
 #
 #   BENCH_FREE="256 512"   MiB to be freed; all that is dead holds some 1000
 . tests/bench.d/measure
-mnt=$out/mnt
+mnt=$out/mnt image=$BENCH_DIR/emergency.img
 mkdir -p "$mnt" /nix
-trap 'umount -l /nix "$mnt" 2>/dev/null || true; rm -rf "$out"' EXIT
+trap 'umount -l /nix "$mnt" 2>/dev/null || true; rm -rf "$out" "$image" "$image.copy"' EXIT
 now() { date +%s%3N; }
 avail() { echo $(($(stat -f -c '%a * %S' "$mnt"))); }
 # Bytes for the dead: 16 KiB each, of each tenth 256 KiB, of each hundred-and-fiftieth 4 MiB.
@@ -18,13 +21,24 @@ fatten() {
   awk -v every="$every" 'NR % every == 0' "$out/dead" | sed "s|^|$mnt/root|" |
     xargs -d '\n' sh -c 'head -c "$0" /dev/zero | tee "$@" >/dev/null' "${kib}K"
 }
-fresh() {
-  umount -l "$mnt" 2>/dev/null || true
-  mount -t tmpfs -o size=6g,nr_inodes=3m none "$mnt"
+# The image that each begins with a copy of.
+make() {
+  truncate -s 6G "$image"
+  mkfs.ext4 -q -F -N 1200000 "$image"
+  mount -o loop "$image" "$mnt"
   cp -a "$root" "$mnt/root"
   rm -f "$mnt/root/nix/var/nix/db/reserved"
   fatten 1 16; fatten 10 256; fatten 150 4096
+  umount "$mnt"
+}
+fresh() {
+  umount -l "$mnt" 2>/dev/null || true
+  cp --sparse=always "$image" "$image.copy"
+  mount -o loop "$image.copy" "$mnt"
   sync
+  # Warm for all alike.
+  ls -f "$mnt/root/nix/store" >/dev/null
+  cat "$mnt/root/nix/var/nix/db/db.sqlite" >/dev/null
 }
 # contest NAME COMMAND…: one row.
 contest() {
@@ -51,6 +65,8 @@ for paths in $BENCH_PATHS; do
   [ "$paths" -le "$BENCH_PEERS_UP_TO" ] || continue
   root=$BENCH_DIR/$paths/root home=$BENCH_DIR/$paths/home
   "$BIN/snowguard" store --dead --root "$root" >"$out/dead"
+  rm -f "$image"
+  make
   generations=$(ls "$root/nix/var/nix/profiles" | grep -c '^system-[0-9]*-link$')
   for peer in $BENCH_PEERS; do for mebibytes in ${BENCH_FREE-256 512}; do
     target=$((mebibytes << 20))
