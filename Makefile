@@ -1,11 +1,15 @@
 # The two commands of a newcomer: `make demo` shows the main job, `make test` passes the tests.
-.PHONY: demo test build lint bench
+.PHONY: demo test test-machine build lint bench
 demo: build
 	./demo/run
 build:
 	cargo build --release --bins
 test:
 	./tests/run
+# Rollback on a whole machine under qemu; part of `make test`.
+test-machine: build
+	./tests/lab/install
+	./tests/machine/run
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings

@@ -1,0 +1,42 @@
+# The disk of the machine and its initial ramdisk. Sourced by run.
+
+make_disk() { # the tree of Debian with ours in it, and the initial ramdisk
+  local tree=$work/tree ramdisk=$work/ramdisk modules module unit
+  cp -a "$LAB/debian-machine" "$tree"
+  mkdir -p "$tree/machine" "$tree"/etc/{snowguard,machine} "$tree/usr/local/lib/systemd" "$tree/boot/EFI" \
+    "$tree/var/lib/machine" "$tree/nix/var/nix/profiles"
+  cp "$bin/snowguard" "$bin/snowguard-exporter" "$tree/usr/bin/"
+  cp -r "$here"/tests/machine/guest/. "$here/tests/machine/system" "$tree/machine/"
+  cp "$here/nixos-module/systemd/snowguard.service" "$tree/machine/system/parts/"
+  echo '# @watchdog@' >>"$tree/machine/system/parts/snowguard.service"
+  ln -s /etc/static/systemd/system "$tree/usr/local/lib/systemd/system"
+  mv "$tree"/machine/{machine-agent,nixos-upgrade}.service "$tree/etc/systemd/system/"
+  # As NixOS has them: what runs and what was booted is not collected.
+  mkdir -p "$tree/nix/var/nix/gcroots"
+  ln -sfn /run/current-system "$tree/nix/var/nix/gcroots/current-system"
+  ln -sfn /run/booted-system "$tree/nix/var/nix/gcroots/booted-system"
+  ln -s ../machine-agent.service "$tree/etc/systemd/system/multi-user.target.wants/"
+  # What only costs time in a machine that nobody logs in to.
+  for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer \
+    e2scrub_reap.service systemd-pstore.service getty@tty1.service serial-getty@ttyS0.service \
+    systemd-timesyncd.service systemd-tmpfiles-clean.timer; do
+    ln -sfn /dev/null "$tree/etc/systemd/system/$unit"
+  done
+  printf 'sandbox = false\nsubstitute = false\n' >"$tree/etc/nix/nix.conf"
+  echo '/dev/pmem0 / ext4 rw 0 0' >"$tree/etc/fstab"
+  echo machine >"$tree/etc/hostname"
+  cp "$tree/machine/snowguard.toml" "$tree/etc/snowguard/snowguard.toml"
+
+  mkdir -p "$ramdisk/bin"
+  cp /bin/busybox "$ramdisk/bin/"
+  install -m 755 "$here/tests/machine/initrd" "$ramdisk/init"
+  modules=$(echo "$tree"/lib/modules/*/kernel/drivers)
+  for module in acpi/nfit/nfit nvdimm/libnvdimm nvdimm/nd_btt nvdimm/nd_pmem; do
+    busybox xzcat "$modules/$module.ko.xz" >"$ramdisk/${module##*/}.ko"
+  done
+  (cd "$ramdisk" && find . | busybox cpio -o -H newc 2>/dev/null) | gzip -1 >"$prepared/initrd.gz"
+
+  truncate -s 1G "$prepared/disk"
+  mkfs.ext4 -q -F -O ^resize_inode -d "$tree" "$prepared/disk"
+  rm -rf "$tree" "$ramdisk"
+}
