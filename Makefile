@@ -6,9 +6,9 @@ build:
 	cargo build --release --bins
 test:
 	./tests/run
-# Rollback on a whole machine under qemu; part of `make test`.
+# Rollback on a whole machine under qemu. Not part of `make test`: it takes a quarter of an hour.
 test-machine: build
-	./tests/lab/install
+	./tests/lab/install machine
 	./tests/machine/run
 lint:
 	cargo fmt --all --check
