@@ -22,8 +22,15 @@ use crate::{
 static HOSTS: AtomicU32 = AtomicU32::new(0);
 
 const ENTER: &str = r#"
+# Where the lab itself is below /tmp, it stays in sight.
+case "$LAB" in
+  /tmp/*)
+    mkdir -p "$HOST$LAB"
+    mount --bind "$LAB" "$HOST$LAB"
+    ;;
+esac
 mount --bind "$HOST/nix" /nix
-mount --bind "$HOST/tmp" /tmp
+mount --rbind "$HOST/tmp" /tmp
 mount --bind "$HOST/etc/passwd" /etc/passwd
 mount --bind "$HOST/etc/group" /etc/group
 exec "$@"
@@ -95,11 +102,12 @@ impl BuildHost {
         let mut command = Command::new("unshare");
         command
             .args(["-m", "/bin/sh", "-e", "-c", ENTER, "enter"])
-            .arg(self.nix.bin().join(tool))
+            .arg(fs::canonicalize(self.nix.bin()).unwrap().join(tool))
             .args(args)
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOST", &self.store.root)
+            .env("LAB", fs::canonicalize(lab::dir()).unwrap())
             .env("HOME", &self.store.home)
             .env("USER", "root")
             .env("NIX_CONF_DIR", self.store.home.join("etc/nix"));

@@ -144,6 +144,10 @@ fn the_directory_of_a_killed_build_goes_and_that_of_a_running_one_stays() {
         };
         assert_eq!(found(), Vec::<PathBuf>::new(), "both run");
 
+        // The directory is there before its builder goes to it.
+        until("its builder works there", || {
+            (!inside(&directories[0]).is_empty()).then_some(())
+        });
         // As the kernel does when memory is short. The builder lives on.
         kill(worker(&host, &killed), Signal::SIGKILL).unwrap();
         let builders = inside(&directories[0]);
