@@ -1,20 +1,11 @@
-//! Builds and substitutions that go on while garbage is collected, and what builds left that were
-//! killed.
+//! Builds and substitutions that go on while garbage is collected.
 //!
 //! Promise 1: "Snowguard never deletes a path that Nix holds alive".
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{fs, time::Duration};
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use snowguard_exporter::units::{Amount, ByteSize};
-use snowguard_host::{Ages, BuildUsers, Layout, LeftOvers, Locks, NixConf, store::FileSystem};
+use snowguard_host::{Layout, store::FileSystem};
 use snowguard_tests::{
     build_host::BuildHost,
     lab::{self, Running},
@@ -23,7 +14,7 @@ use snowguard_tests::{
 };
 use snowguard_watchdog::{
     gc::{policy::Policy, run::End},
-    record::{Mode, Step},
+    record::Mode,
 };
 
 use super::{heal, policy};
@@ -92,90 +83,6 @@ fn builds_and_substitutions_in_flight_end_well_while_garbage_is_collected() {
         succeeds(&mut build);
         succeeds(&mut substitution);
         assert!(host.store.is_valid(&wanted));
-        host.store.verify();
-    }
-}
-
-/// The worker of Nix that builds a derivation.
-fn worker(host: &BuildHost, derivation: &str) -> Pid {
-    let layout = layout(host);
-    let conf = NixConf::read(&layout).unwrap();
-    until("its worker is seen", || {
-        let users = BuildUsers::read(&layout, &conf, &Locks::read(&layout).unwrap()).unwrap();
-        let builds = users.builds.unwrap().active;
-        let build = builds.iter().find(|build| build.derivation == derivation)?;
-        Some(Pid::from_raw(i32::try_from(build.pid).unwrap()))
-    })
-}
-
-/// Processes whose working directory is in one of this name. Seen from here the path to it is that
-/// within its own mount.
-fn inside(directory: &Path) -> Vec<Pid> {
-    let is_inside = |pid: &Pid| {
-        let cwd = fs::read_link(format!("/proc/{pid}/cwd")).unwrap_or_default();
-        cwd.iter().any(|part| Some(part) == directory.file_name())
-    };
-    let pids = fs::read_dir("/proc").unwrap().flatten();
-    pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .map(Pid::from_raw)
-        .filter(is_inside)
-        .collect()
-}
-
-#[test]
-fn the_directory_of_a_killed_build_goes_and_that_of_a_running_one_stays() {
-    for nix in lab::all_nix() {
-        println!("== {}", nix.release);
-        let host = BuildHost::new(&nix, 100, "substitute = false");
-        let (killed, running) = (host.gated("killed"), host.gated("running"));
-        let _daemon = host.daemon();
-        let _client = host.realise(&killed);
-        let mut client = host.realise(&running);
-        let directories = [host.directory_of("killed"), host.directory_of("running")];
-        let found = || {
-            let ages = Ages {
-                build_directories: Some(Duration::ZERO),
-                logs: Some(Duration::ZERO),
-            };
-            let left = LeftOvers::read(&layout(&host), ages, SystemTime::now());
-            assert_eq!(left.unreadable.len(), 0, "{:?}", left.unreadable);
-            let paths = left.found.into_iter().map(|found| found.path);
-            paths.collect::<Vec<_>>()
-        };
-        assert_eq!(found(), Vec::<PathBuf>::new(), "both run");
-
-        // The directory is there before its builder goes to it.
-        until("its builder works there", || {
-            (!inside(&directories[0]).is_empty()).then_some(())
-        });
-        // As the kernel does when memory is short. The builder lives on.
-        kill(worker(&host, &killed), Signal::SIGKILL).unwrap();
-        let builders = inside(&directories[0]);
-        assert!(!builders.is_empty());
-        let without_log = |found: Vec<PathBuf>| -> Vec<PathBuf> {
-            let is_log = |path: &PathBuf| path.starts_with(host.path("nix/var/log"));
-            found.into_iter().filter(|path| !is_log(path)).collect()
-        };
-        assert_eq!(
-            without_log(found()),
-            Vec::<PathBuf>::new(),
-            "its builder is in it"
-        );
-        for builder in builders {
-            let _ = kill(builder, Signal::SIGKILL);
-        }
-        until("it is nobody's", || {
-            (without_log(found()) == [directories[0].clone()]).then_some(())
-        });
-
-        // The derivation is dead now, and for it Nix drops its reserve of 8 MiB.
-        let (report, records) = heal(&host.store, &nix, &asks_for(&host, 8704), Vec::new());
-        assert_eq!(report.end, End::Reached, "{records:?}");
-        let mut acts = records.iter().filter(|record| record.step == Step::Act);
-        assert!(acts.any(|record| record.reason == "remove_build_directory"));
-        assert!(!directories[0].exists() && directories[1].exists());
-        host.let_go("running");
-        succeeds(&mut client);
         host.store.verify();
     }
 }
