@@ -2,9 +2,9 @@
 //! was deleted by a look at the ids.
 //!
 //! Rows of valid paths are written once, and ids are handed out in order and never again
-//! (`AUTOINCREMENT` in `schema.sql`). So what came is what lies beyond the last id; and if all
-//! that came does not make up for the difference of the two counts, something was deleted: the ids
-//! that are left say what. What changes a row that stays (a repair writes another size, a path that is
+//! (`AUTOINCREMENT` in `schema.sql`). So what came is what lies beyond the last id; and if the valid
+//! paths became more by fewer than there were ids handed out, something was deleted: the ids that
+//! are left say what. What changes a row that stays (a repair writes another size, a path that is
 //! registered a second time may get a reference) is not seen by that: [`Resident::HEALED_AFTER`].
 
 use std::time::{Duration, SystemTime};

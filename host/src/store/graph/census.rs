@@ -27,9 +27,10 @@ impl Graph {
     pub(in crate::store) fn census(&self, pages: &Pages) -> Result<Census> {
         let schema = Schema::read(pages)?;
         let root = schema.automatic_index("ValidPaths", "path text unique not null")?;
-        // If all that came since is still there, the two numbers tell. If not, the ids do.
-        let ever = usize::try_from(registrations(pages, &schema)?).unwrap_or(usize::MAX);
-        let added = ever.checked_sub(last(&self.paths));
+        // If all that came since is still there, the numbers tell. If not, the ids do. What the
+        // newest path has for an id does not count: newer ones may have been deleted before.
+        let added = registrations(pages, &schema)?.checked_sub(self.registrations);
+        let added = added.and_then(|added| usize::try_from(added).ok());
         if added.is_some_and(|added| btree::count(pages, root) == Ok(self.len() + added)) {
             return Ok(Census::All);
         }
