@@ -32,7 +32,7 @@ A stale link keeps nothing: what it points at is gone or not valid. Nothing is u
 const RULES_HELP: &str = "\
 Exit codes, as of promtool:
   0  every file is good, every test passed
-  1  a file cannot be read or used, or a test failed
+  1  a file cannot be read or used, or a test failed, or the command line is not valid
   3  with --lint-fatal: a rule is there twice";
 
 /// Watches a Nix host and heals it: garbage collection and rollback by the alerts that page people.
@@ -130,22 +130,17 @@ pub(super) enum Rules {
     Test(TestRules),
 }
 
-/// What to look for beside errors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum Lint {
-    /// Everything there is.
-    All,
-    /// Rules with the name and the labels of another one in their file.
-    DuplicateRules,
-    /// Nothing.
-    None,
-}
-
 #[derive(Debug, clap::Args)]
 pub(super) struct CheckRules {
-    /// What to look for beside errors.
-    #[arg(long, value_enum, default_value = "duplicate-rules")]
-    pub(super) lint: Lint,
+    /// What to look for beside errors, with commas between: all, duplicate-rules (rules with the
+    /// name and the labels of another one in their file), or none.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "duplicate-rules",
+        value_name = "WHAT"
+    )]
+    pub(super) lint: Vec<String>,
 
     /// End with 3 if that finds something.
     #[arg(long)]

@@ -26,7 +26,7 @@ use std::{
     process::ExitCode,
 };
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use snowguard_exporter::{config::Source, logging};
 use snowguard_host::{FactError, Kind, Layout};
 use snowguard_watchdog::{config::Settings, watch};
@@ -50,7 +50,10 @@ impl Host {
 
 /// Runs the program.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return unclear(&error),
+    };
     logging::init(arguments.log_level, arguments.log_format);
     let stdout = io::stdout();
     let bold = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
@@ -71,6 +74,22 @@ pub(crate) fn main() -> ExitCode {
             failure.exit_code()
         }
     }
+}
+
+/// Says what is wrong with the command line, or gives the help that it asks for. `rules` ends as
+/// promtool does, which knows no other failure than 1.
+fn unclear(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    let asked = Arguments::command()
+        .ignore_errors(true)
+        .try_get_matches()
+        .ok()
+        .and_then(|matches| matches.subcommand_name().map(str::to_owned));
+    ExitCode::from(match error.exit_code() {
+        0 => 0,
+        _ if asked.as_deref() == Some("rules") => 1,
+        _ => 2,
+    })
 }
 
 fn run(arguments: &Arguments, page: &mut Page<'_>) -> Result<(), Failure> {

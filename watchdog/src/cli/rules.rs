@@ -11,7 +11,7 @@ use snowguard_exporter::units::{ByteSize, TimeSpan};
 use snowguard_rules::{LARGEST_FILE, RuleSet, testing};
 
 use super::{
-    arguments::{CheckRules, Lint, Rules, TestRules},
+    arguments::{CheckRules, Rules, TestRules},
     failure::Failure,
     page::Page,
     say, text,
@@ -26,6 +26,17 @@ pub(super) fn run(asked: &Rules, page: &mut Page<'_>) -> Result<(), Failure> {
 
 fn check(asked: &CheckRules, page: &mut Page<'_>) -> Result<(), Failure> {
     let (mut bad, mut twice) = (0, 0);
+    let mut look_for_duplicates = false;
+    for lint in &asked.lint {
+        match lint.as_str() {
+            "all" | "duplicate-rules" => look_for_duplicates = true,
+            "none" => {}
+            unknown => say(&format!(
+                "warning: --lint: {unknown:?} is not known, and nothing is looked for by it; known \
+                 are all, duplicate-rules and none"
+            )),
+        }
+    }
     let stdin = [PathBuf::from("standard input")];
     let files = if asked.files.is_empty() {
         &stdin
@@ -48,9 +59,9 @@ fn check(asked: &CheckRules, page: &mut Page<'_>) -> Result<(), Failure> {
             }
         };
         page.line(&format!("{name}: OK, {}", summary(&rules)))?;
-        let duplicates = match asked.lint {
-            Lint::All | Lint::DuplicateRules => RuleSet::duplicates(&text),
-            Lint::None => Default::default(),
+        let duplicates = match look_for_duplicates {
+            true => RuleSet::duplicates(&text),
+            false => Default::default(),
         };
         for duplicate in &duplicates {
             say(&format!("{name}: warning: {duplicate} is there twice"));

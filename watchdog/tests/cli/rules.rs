@@ -4,7 +4,7 @@
 use std::{
     env, fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 /// Files with their texts; the last one is judged.
@@ -41,6 +41,7 @@ fn run(program: &Path, arguments: &[&str], directory: &Path) -> Output {
     Command::new(program)
         .args(arguments)
         .current_dir(directory)
+        .stdin(Stdio::null())
         .output()
         .unwrap()
 }
@@ -235,6 +236,38 @@ fn what_promtool_accepts_and_a_host_cannot_evaluate_is_refused_by_name() {
             "{text}: {said}"
         );
     }
+}
+
+#[test]
+fn a_command_line_ends_as_it_does_with_promtool() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.rules.yaml"), RULES).unwrap();
+    // Of `check rules` without a file both read standard input, which is empty here.
+    let cases: [(&[&str], i32); 13] = [
+        (&["check", "rules"], 0),
+        (&["check", "rules", "missing.yaml"], 1),
+        (&["check", "rules", ""], 1),
+        (&["check", "rules", "a.rules.yaml", "missing.yaml"], 1),
+        (&["check", "rules", "--surprise", "a.rules.yaml"], 1),
+        (&["check", "rules", "--lint=surprise", "a.rules.yaml"], 0),
+        (&["check", "rules", "--lint=none,all", "a.rules.yaml"], 0),
+        (&["check", "rules", "--help"], 0),
+        (&["test", "rules"], 1),
+        (&["test", "rules", "missing.yaml"], 1),
+        (&["test", "rules", "--surprise", "t.test.yaml"], 1),
+        (&["test", "rules", "--help"], 0),
+        (&["test", "rules", "a.rules.yaml"], 1),
+    ];
+    for (arguments, expected) in cases {
+        let theirs = run(&promtool3(), arguments, directory.path());
+        let (what, rest) = arguments.split_first().unwrap();
+        let ours = [&[rest[0], *what], &rest[1..]].concat();
+        let ours = run(snowguard(), &ours, directory.path());
+        let codes = (theirs.status.code(), ours.status.code());
+        assert_eq!(codes, (Some(expected), Some(expected)), "{arguments:?}");
+    }
+    let ours = run(snowguard(), &["rules"], directory.path());
+    assert_eq!(ours.status.code(), Some(1), "what of the rules is not said");
 }
 
 #[test]
