@@ -320,8 +320,9 @@ impl Tracked {
             Kind::Recording => {
                 let recorded = recorded(&self.rule, &vector, occasion.context)?;
                 occasion.within_limit(recorded.len())?;
-                window.append_recorded(query_ms, &self.recorded, &recorded)?;
-                self.recorded = recorded.into_keys().collect();
+                let (given, result) = window.append_recorded(query_ms, &self.recorded, &recorded);
+                self.recorded = given;
+                result?;
             }
             Kind::Alerting(alerting) => {
                 let found = found(&self.rule, alerting, &vector, occasion.context)?;
@@ -343,7 +344,12 @@ impl Tracked {
                 }
                 outcome?;
                 if occasion.writes_alerts {
-                    self.write_alerts(window, query_ms)?;
+                    let written = self.write_alerts(window, query_ms);
+                    // That two rules raise one alert since different times is an error to
+                    // promtool. A server notes it too, and sends the alerts all the same.
+                    if occasion.unit_test {
+                        written?;
+                    }
                 }
             }
         }

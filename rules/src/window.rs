@@ -64,6 +64,20 @@ pub enum AppendError {
         /// The series, as PromQL writes it.
         series: String,
     },
+    /// A rule gives a sample to a series that already has another one of that time, or a later one.
+    #[error(
+        "cannot append a sample of {at_ms} ms to {series}: it already has another one, of \
+         {newest_ms} ms; two rules, or a rule and the host, give the same series: rename one of \
+         them, or give it a label of its own"
+    )]
+    Taken {
+        /// The time of the refused sample, in milliseconds since the Unix epoch.
+        at_ms: i64,
+        /// The series, as PromQL writes it.
+        series: String,
+        /// The time of its newest sample, in milliseconds since the Unix epoch.
+        newest_ms: i64,
+    },
 }
 
 /// The samples of the last `retention`, and what Prometheus's scrape loop would know of them.
@@ -217,36 +231,46 @@ impl Window {
         named.into_iter().flatten().chain(any.into_iter().flatten())
     }
 
-    /// Takes in the result of a recording rule; `before` is what it recorded the last time.
+    /// Takes in what a rule gave, and marks what it gave the last time, `before`, and now does not
+    /// as stale. Says which series are now as the rule has them.
+    ///
+    /// As in Prometheus (rules/group.go `Eval` and tsdb/head_append.go `appendable`, 3.5), what a
+    /// series has already at that time, or later, stays: to give it the very same sample is no
+    /// error, another one is, and does not keep the others out.
     pub(crate) fn append_recorded(
         &mut self,
         at_ms: i64,
         before: &BTreeSet<Labels>,
         recorded: &BTreeMap<Labels, f64>,
-    ) -> Result<(), AppendError> {
-        let gone = before
-            .iter()
-            .filter(|labels| !recorded.contains_key(*labels))
-            .map(|labels| (labels, Sample::stale(at_ms)));
-        let there = recorded.iter().map(|(labels, value)| {
-            (
-                labels,
-                Sample {
-                    at_ms,
-                    value: *value,
-                },
-            )
-        });
-        let all = gone.chain(there).collect::<Vec<_>>();
-        for (labels, _) in &all {
-            if let Some(newest_ms) = self.newest_of(labels).filter(|newest| *newest >= at_ms) {
-                return Err(AppendError::OutOfOrder { at_ms, newest_ms });
+    ) -> (BTreeSet<Labels>, Result<(), AppendError>) {
+        let mut given = BTreeSet::new();
+        let mut result = Ok(());
+        for (labels, value) in recorded {
+            let value = *value;
+            match self.newest_of(labels) {
+                Some(newest) if newest.at_ms >= at_ms => {
+                    if newest.at_ms > at_ms || newest.value.to_bits() != value.to_bits() {
+                        result = result.and(Err(AppendError::Taken {
+                            at_ms,
+                            series: labels.to_string(),
+                            newest_ms: newest.at_ms,
+                        }));
+                        continue;
+                    }
+                }
+                _ => self.push(labels.clone(), Sample { at_ms, value }),
+            }
+            given.insert(labels.clone());
+        }
+        for labels in before.difference(&given) {
+            if self
+                .newest_of(labels)
+                .is_none_or(|newest| newest.at_ms < at_ms)
+            {
+                self.push(labels.clone(), Sample::stale(at_ms));
             }
         }
-        for (labels, sample) in all {
-            self.push(labels.clone(), sample);
-        }
-        Ok(())
+        (given, result)
     }
 
     /// Puts the points of a test's series in as they are, whatever a scrape would make of them:
@@ -283,9 +307,9 @@ impl Window {
         self.push(labels.clone(), Sample { at_ms, value });
     }
 
-    pub(crate) fn newest_of(&self, labels: &Labels) -> Option<i64> {
+    pub(crate) fn newest_of(&self, labels: &Labels) -> Option<Sample> {
         let series = self.metrics.get(labels.name())?.get(labels)?;
-        series.back().map(|sample| sample.at_ms)
+        series.back().copied()
     }
 
     fn must_be_newer(&self, at_ms: i64) -> Result<(), AppendError> {

@@ -100,7 +100,12 @@ fn rules_of_a_group_with_an_offset_see_and_record_the_past() {
         };
         assert_eq!(host.alerts(), expected, "at {at}");
     }
-    assert_eq!(host.window.newest_of(&Labels::metric("r")), Some(30_000));
+    assert_eq!(
+        host.window
+            .newest_of(&Labels::metric("r"))
+            .map(|newest| newest.at_ms),
+        Some(30_000)
+    );
 }
 
 #[test]

@@ -17,19 +17,17 @@ pub(super) fn names() -> BTreeSet<String> {
 
 impl Tracked {
     /// Writes the alerts into the window, and that those are gone that are no longer.
+    ///
+    /// Rules that raise the very same alert write the very same series, and of two values the
+    /// first one counts.
     pub(super) fn write_alerts(
         &mut self,
         window: &mut Window,
         at_ms: i64,
     ) -> Result<(), AppendError> {
-        let mut series = self.alert_series();
-        // Rules that raise the very same alert write the very same series: the first one counts.
-        series.retain(|labels, _| window.newest_of(labels).is_none_or(|newest| newest < at_ms));
-        self.recorded
-            .retain(|labels| window.newest_of(labels).is_none_or(|newest| newest < at_ms));
-        window.append_recorded(at_ms, &self.recorded, &series)?;
-        self.recorded = series.into_keys().collect();
-        Ok(())
+        let (given, result) = window.append_recorded(at_ms, &self.recorded, &self.alert_series());
+        self.recorded = given;
+        result
     }
 
     /// The series of alerts that were taken up count as written: they end when the alerts do.

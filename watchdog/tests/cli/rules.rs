@@ -394,6 +394,134 @@ fn a_test_passes_or_fails_as_it_does_with_promtool() {
 }
 
 #[test]
+fn what_two_rules_write_into_one_series_is_judged_as_it_is_by_promtool() {
+    let alert = |expr: &str, more: &str| format!("{{alert: A, expr: {expr} > 1{more}}}");
+    let record = |expr: &str| format!("{{record: r, expr: '{expr}'}}");
+    let two = |first: &str, second: &str| group(&format!("{first}, {second}"));
+    let groups = |first: &str, second: &str| {
+        format!("groups: [{{name: g, {first}}}, {{name: h, {second}}}]\n")
+    };
+    let alerts = two(&alert("x", ""), &alert("y", ""));
+    let keeping = two(&alert("x", ", keep_firing_for: 3m"), &alert("y", ""));
+    let records = two(&record("x"), &record("y"));
+    let highs = two(&record("x > 1"), &record("y > 1"));
+    let late = "query_offset: 1m, rules: [{record: r, expr: x}]";
+    let now = "rules: [{record: r, expr: x}]";
+    let cases = [
+        // Alerts of one name and labels: since the same time, and since different ones.
+        (alerts.clone(), "x: 2x5", "y: 2x5", 0),
+        (alerts.clone(), "x: 2x5", "y: 0 2x4", 1),
+        (alerts.clone(), "x: 0 2x4", "y: 2x5", 1),
+        (alerts.clone(), "x: 2 2 0x4", "y: 0 0 2x4", 1),
+        (alerts.clone(), "x: 2x5", "y: 2 2 0x4", 0),
+        (alerts.clone(), "x: 2 2 0 0", "y: 2x5", 1),
+        (alerts, "x: 2 0 0 0", "y: 0 0 2 2", 0),
+        (
+            two(&alert("x", ", for: 2m"), &alert("y", "")),
+            "x: 2x5",
+            "y: 2x5",
+            0,
+        ),
+        (
+            two(&alert("x", ", labels: {s: a}"), &alert("y", "")),
+            "x: 2x5",
+            "y: 0 2x4",
+            0,
+        ),
+        (keeping.clone(), "x: 2 0x5", "y: 0 2x4", 1),
+        (keeping, "x: 2 0x5", "y: 2x5", 1),
+        (
+            groups(
+                "rules: [{alert: A, expr: x > 1}]",
+                "rules: [{alert: A, expr: y > 1}]",
+            ),
+            "x: 2x5",
+            "y: 0 2x4",
+            1,
+        ),
+        (
+            groups(
+                "rules: [{alert: A, expr: x > 1}]",
+                "query_offset: 1m, rules: [{alert: A, expr: x > 1}]",
+            ),
+            "x: 2x5",
+            "y: 2x5",
+            1,
+        ),
+        // Of results of one rule, and by what a template makes of them.
+        (
+            group("{alert: A, expr: x > 1, labels: {i: ''}}"),
+            "x{i=\"a\"}: 2x5",
+            "x{i=\"b\"}: 2x5",
+            1,
+        ),
+        (
+            group("{alert: A, expr: x > 1, labels: {i: '{{ $value }}'}}"),
+            "x{i=\"a\"}: 2x5",
+            "x{i=\"b\"}: 3x5",
+            0,
+        ),
+        // Recorded series.
+        (records.clone(), "x: 2x5", "y: 2x5", 0),
+        (records.clone(), "x: 2x5", "y: 3x5", 1),
+        (records.clone(), "x{a=\"1\"}: 2x5", "y{a=\"2\"}: 3x5", 0),
+        (records, "x: 0x5", "y: -0x5", 1),
+        (
+            two(&record("x * 0"), &record("y * 0")),
+            "x: 2x5",
+            "y: -2x5",
+            1,
+        ),
+        (
+            two(&record("x / 0 * 0"), &record("y / 0 * 0")),
+            "x: 2x5",
+            "y: 2x5",
+            0,
+        ),
+        (highs.clone(), "x: 2 2 0x4", "y: 0 0 2x4", 1),
+        (highs, "x: 0 0 2x4", "y: 2 2 0x4", 0),
+        (groups(late, now), "x: 2x5", "y: 3x5", 0),
+        (groups(now, late), "x: 2x5", "y: 3x5", 1),
+        // What is there already.
+        (group("{record: x, expr: x + 1}"), "x: 2x5", "y: 2x5", 1),
+        (group("{record: x, expr: x + 0}"), "x: 2x5", "y: 2x5", 0),
+        (group("{record: r, expr: x}"), "x: 2x5", "r: _ _ _ 7", 1),
+        (
+            group("{record: r, expr: x}"),
+            "x: 2 2 _ _ _",
+            "r: _ _ stale",
+            1,
+        ),
+        (
+            group("{alert: A, expr: x > 1}"),
+            "x: 2x5",
+            "ALERTS{alertname=\"A\",alertstate=\"firing\"}: 2x5",
+            1,
+        ),
+    ];
+    let mut different = Vec::new();
+    for (rules, one, other, expected) in &cases {
+        let series = [one, other].map(|row| {
+            let (series, values) = row.split_once(": ").unwrap();
+            format!("  - {{series: '{series}', values: '{values}'}}\n")
+        });
+        let test = format!(
+            "rule_files: [a.rules.yaml]\ntests:\n- interval: 1m\n  input_series:\n{}  \
+             alert_rule_test: [{{eval_time: 5m, alertname: none}}]\n",
+            series.concat()
+        );
+        let files = [("a.rules.yaml", rules.as_str()), ("t.test.yaml", &test)];
+        let (theirs, ours, said) = both(["test", "rules"], &[], &files);
+        if theirs != ours || ours != *expected {
+            different.push(format!(
+                "{rules}{one}, {other}: expected {expected}, promtool {theirs}, ours {ours}: {said}"
+            ));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
 fn the_shipped_rules_pass_their_own_tests_and_nothing_is_said_against_them() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../rules");
     let named = |directory: &Path, end: &str| {
