@@ -10,6 +10,7 @@ use crate::expr::{
 
 mod call;
 mod dialect;
+mod place;
 mod selector;
 mod size;
 
@@ -25,14 +26,25 @@ impl Unsupported {
 
 type Checked<T> = Result<T, Unsupported>;
 
-/// What is supported, for messages.
-pub(crate) const SUPPORTED: &str = "supported are all operators, aggregations and functions of \
-     Prometheus 3 that are for floats and not experimental, with offset, @ start(), @ end() and \
-     subqueries with a step";
+impl Unsupported {
+    /// What to do about it.
+    pub(crate) fn cure(&self) -> &'static str {
+        if self.0.starts_with("not PromQL") {
+            return "write what Prometheus 3 reads";
+        }
+        "use what Prometheus 3 has for floats and not as an experiment, or leave the rule to \
+         Prometheus"
+    }
+}
 
 /// Parses the expression of a rule and checks that all of it is supported.
 pub(crate) fn parse(text: &str) -> Checked<Expr> {
     Checker::new(true).parse(text)
+}
+
+/// How many bytes into the expression that begins for which it was refused, if that is certain.
+pub(crate) fn place(text: &str, Unsupported(reason): &Unsupported) -> Option<usize> {
+    place::find(text, reason)
 }
 
 /// Parses a query that is not a rule's: it may also name fixed times, and leave out the step of

@@ -7,6 +7,8 @@ use serde_saphyr::Location;
 use crate::LoadError;
 use crate::rule::{Group, Terms};
 
+mod document;
+mod inside;
 mod labels;
 pub(crate) mod lint;
 pub(crate) mod raw;
@@ -19,13 +21,18 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Group>, LoadError> {
         reason,
     })?;
     let mut names = BTreeSet::new();
-    let groups = raw.groups.unwrap_or_default().into_iter();
-    groups
-        .map(|raw| group(file, raw, &mut names))
+    raw.into_groups()
+        .map(|raw| group(file, text, raw, &mut names))
         .collect::<Result<_, _>>()
 }
 
-fn group(file: &str, raw: raw::Group, names: &mut BTreeSet<String>) -> Result<Group, LoadError> {
+fn group(
+    file: &str,
+    text: &str,
+    mut raw: raw::Group,
+    names: &mut BTreeSet<String>,
+) -> Result<Group, LoadError> {
+    let rules = raw.take_rules();
     let at = place(raw.name.defined);
     let name = raw.name.value;
     let refuse = |Refused { reason, cure }| LoadError::Group {
@@ -49,15 +56,17 @@ fn group(file: &str, raw: raw::Group, names: &mut BTreeSet<String>) -> Result<Gr
     let positive = |ms: i64| (ms > 0).then_some(ms);
     let terms = Terms {
         interval_ms: positive(raw.interval.map_or(0, |given| given.0)),
-        limit: raw.limit.and_then(|limit| usize::try_from(limit).ok()),
+        limit: raw
+            .limit
+            .and_then(|raw::Limit(limit)| usize::try_from(limit).ok()),
         query_offset_ms: raw.query_offset.map_or(0, |given| given.0),
     };
     let terms = Terms {
         limit: terms.limit.filter(|limit| *limit > 0),
         ..terms
     };
-    let rules = raw.rules.unwrap_or_default().into_iter().enumerate();
-    let rules = rules.map(|(index, raw)| rule::rule(file, &name, index, &shared, raw));
+    let rules = rules.enumerate();
+    let rules = rules.map(|(index, raw)| rule::rule(file, text, &name, index, &shared, raw));
     let rules = rules.collect::<Result<_, _>>()?;
     Ok(Group { name, terms, rules })
 }

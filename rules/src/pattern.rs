@@ -8,6 +8,8 @@
 use regex::{Captures, Regex, RegexBuilder};
 use regex_syntax::ast::{self, Ast, ClassSetItem, Span};
 
+pub(crate) mod escapes;
+
 /// A compiled pattern larger than this is refused: it would be matched at every tick.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -18,19 +20,28 @@ const MOST_REPEATED: u32 = 1000;
 /// A pattern that matches a whole text, and whose dot matches a newline too
 /// (`model/labels/regexp.go`, Prometheus 3.5).
 pub(crate) fn whole(pattern: &str) -> Result<Regex, String> {
-    compile(pattern, |pattern| format!("^(?s:{pattern})$"))
+    compile(pattern, rewritten(pattern).map(within))
+}
+
+/// The same for `label_replace`, which writes the pattern into another one before it is read
+/// (`evalLabelReplace`, promql/functions.go): a `\Q` without an end quotes what follows, too.
+pub(crate) fn whole_in_place(pattern: &str) -> Result<Regex, String> {
+    compile(pattern, rewritten(&within(pattern.to_owned())))
 }
 
 /// A pattern that matches anywhere in a text, as in templates.
 pub(crate) fn anywhere(pattern: &str) -> Result<Regex, String> {
-    compile(pattern, str::to_owned)
+    compile(pattern, rewritten(pattern))
 }
 
-fn compile(pattern: &str, within: impl Fn(&str) -> String) -> Result<Regex, String> {
+fn within(pattern: String) -> String {
+    format!("^(?s:{pattern})$")
+}
+
+fn compile(pattern: &str, written: Result<String, String>) -> Result<Regex, String> {
     let refused =
         |reason: String| format!("`{pattern}` is not a regular expression here: {reason}");
-    let written = rewritten(pattern).map_err(refused)?;
-    RegexBuilder::new(&within(&written))
+    RegexBuilder::new(&written.map_err(refused)?)
         .size_limit(MOST_BYTES)
         .build()
         .map_err(|error| refused(last_line(&error.to_string())))
@@ -43,6 +54,7 @@ fn last_line(reason: &str) -> String {
 
 /// The pattern so that the `regex` crate reads it as Go reads the given one.
 fn rewritten(pattern: &str) -> Result<String, String> {
+    let pattern = &escapes::plain(pattern);
     let tree = ast::parse::Parser::new().parse(pattern);
     let tree = tree.map_err(|error| last_line(&error.to_string()))?;
     let reader = Reader {

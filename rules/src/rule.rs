@@ -160,6 +160,12 @@ impl RuleSet {
         crate::file::lint::duplicates(text)
     }
 
+    /// Whether the text of a file has more than one YAML document: as in Prometheus, only the first
+    /// is read.
+    pub fn leaves_documents_out(text: &str) -> bool {
+        crate::file::raw::leaves_documents_out(text)
+    }
+
     /// Reads the texts of several rule files, each with its name.
     ///
     /// # Errors

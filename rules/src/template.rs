@@ -21,12 +21,9 @@ mod time;
 mod tree;
 mod value;
 
-/// What is supported, for messages.
-pub(crate) const SUPPORTED: &str = "supported are $labels, $value, $externalLabels, $externalURL, \
-     variables, if, with, range over labels, and, or, not, eq, ne, lt, le, gt, ge, len, index, \
-     print, println, printf, args, humanize, humanize1024, humanizeDuration, humanizePercentage, \
-     humanizeTimestamp, title, toUpper, toLower, match, reReplaceAll, safeHtml, stripPort, \
-     stripDomain, graphLink, tableLink, parseDuration and toTime";
+/// What to do about a template that is refused.
+pub(crate) const CURE: &str = "use labels, the value, and functions that need neither a query nor \
+     an address, or leave the rule to Prometheus";
 
 /// A template that was checked at load.
 #[derive(Debug, Clone, PartialEq)]

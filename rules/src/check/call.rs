@@ -8,7 +8,7 @@ use crate::expr::{
     VectorExpr,
 };
 use crate::labels::Labels;
-use crate::pattern::Replacement;
+use crate::pattern::{self, Replacement};
 
 impl Checker {
     pub(super) fn call(self, call: &ast::Call) -> Checked<Expr> {
@@ -147,7 +147,7 @@ impl Checker {
                     to: label(name, to)?,
                     replacement: Replacement::read(&string(replacement)?).map_err(Unsupported)?,
                     from: string(from)?,
-                    pattern: selector::regex(&string(pattern)?)?,
+                    pattern: pattern::whole_in_place(&string(pattern)?).map_err(Unsupported)?,
                 };
                 self.relabel(relabel, of)?
             }

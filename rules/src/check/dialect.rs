@@ -2,10 +2,12 @@
 //!
 //! promql-parser 0.11 does not read strings in backquotes with a backslash, nor `1_000`; it takes
 //! `\xff` for a letter, and `0e1` for no number; it counts a unit whose number is beyond 32 bits
-//! as nothing, and panics over a duration without end.
+//! as nothing, and panics over a duration without end. It reads the patterns of matchers as the
+//! `regex` crate does.
 
 use super::Unsupported;
 use super::size::Size;
+use crate::pattern::escapes;
 use crate::{duration, quote};
 
 /// The longest duration in seconds that Prometheus holds: 2^63 nanoseconds.
@@ -19,6 +21,7 @@ pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
     let mut place = Place::Anywhere;
     let mut size = Size::default();
     let mut brackets = 0_u32;
+    let mut operator = String::new();
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
         let length = match c {
@@ -31,7 +34,10 @@ pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
         size.add(token)?;
         match c {
             '#' => written.push(' '),
-            '"' | '\'' | '`' => written.push_str(&string(token)?),
+            '"' | '\'' | '`' => {
+                let pattern = matches!(operator.as_str(), "=~" | "!~");
+                written.push_str(&string(token, pattern)?);
+            }
             _ if begins_number(token) => {
                 let plain = number(token);
                 let value = plain.or_else(|| seconds(token));
@@ -51,6 +57,12 @@ pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
             }
         }
         match c {
+            '=' | '!' | '~' => operator.push(c),
+            '#' => {}
+            _ if c.is_whitespace() => {}
+            _ => operator.clear(),
+        }
+        match c {
             '[' => brackets += 1,
             ']' => brackets = brackets.saturating_sub(1),
             _ => {}
@@ -62,6 +74,45 @@ pub(super) fn normalized(text: &str) -> Result<String, Unsupported> {
         };
     }
     Ok(written)
+}
+
+/// A part of an expression, and how many bytes into it it begins.
+pub(super) struct Token<'t> {
+    pub(super) at: usize,
+    pub(super) text: &'t str,
+}
+
+/// The parts of an expression without spaces and comments; or where one begins that is none.
+pub(super) fn tokens(text: &str) -> Result<Vec<Token<'_>>, usize> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    let mut brackets = 0_u32;
+    while let Some(c) = text[at..].chars().next() {
+        let rest = &text[at..];
+        let length = match c {
+            ':' if brackets > 0 => 1,
+            _ => token_length(rest, c).map_err(|_| at)?,
+        };
+        let token = &rest[..length];
+        let number = begins_number(token);
+        if number && number_of(token).is_none() {
+            return Err(at);
+        }
+        match c {
+            '[' => brackets += 1,
+            ']' => brackets = brackets.saturating_sub(1),
+            _ => {}
+        }
+        if !c.is_whitespace() && c != '#' {
+            tokens.push(Token { at, text: token });
+        }
+        at += length;
+    }
+    Ok(tokens)
+}
+
+fn number_of(token: &str) -> Option<f64> {
+    number(token).or_else(|| seconds(token))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,9 +199,12 @@ fn not_a_number(token: &str) -> Unsupported {
     ))
 }
 
-fn string(token: &str) -> Result<String, Unsupported> {
-    let said = quote::unquote(token)
+fn string(token: &str, pattern: bool) -> Result<String, Unsupported> {
+    let mut said = quote::unquote(token)
         .map_err(|reason| Unsupported(format!("not PromQL: {reason}, not {token}")))?;
+    if pattern {
+        said = escapes::plain(&said);
+    }
     let escaped = said
         .replace('\\', "\\\\")
         .replace('"', "\\\"")
@@ -185,6 +239,15 @@ mod tests {
     fn strings_become_double_quoted() {
         let text = r#"a{b=~`\d+"`, c='it\'s'}"#;
         let expected = r#"a{b=~"\\d+\"", c="it's"}"#;
+        assert_eq!(normalized(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn only_patterns_are_rewritten() {
+        let text = r"a{b=~`\Q.`, c !~ # \Q
+            '\\101', d=`\Q.`}";
+        let expected = r#"a{b=~"\\.", c !~  
+            "\\x{41}", d="\\Q."}"#;
         assert_eq!(normalized(text).unwrap(), expected);
     }
 

@@ -160,6 +160,6 @@ fn matcher(matcher: &label::Matcher) -> Checked<Matcher> {
 }
 
 /// The parser's own is not that of Prometheus, and guesses at braces that Go would take literally.
-pub(super) fn regex(pattern: &str) -> Checked<Regex> {
+fn regex(pattern: &str) -> Checked<Regex> {
     crate::pattern::whole(pattern).map_err(Unsupported)
 }

@@ -36,7 +36,7 @@ pub(super) fn templates(
         let template = Template::parse(text).map_err(|reason| {
             refused(
                 format!("the template of the {what} `{name}`: {reason}"),
-                template::SUPPORTED,
+                template::CURE,
             )
         })?;
         templates.insert(name.clone(), template);

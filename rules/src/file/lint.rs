@@ -12,8 +12,7 @@ pub(crate) fn duplicates(text: &str) -> BTreeSet<String> {
     };
     let mut seen = BTreeSet::new();
     let mut twice = BTreeSet::new();
-    let groups = file.groups.into_iter().flatten();
-    for rule in groups.flat_map(|group| group.rules.unwrap_or_default()) {
+    for rule in file.into_groups().flat_map(|mut group| group.take_rules()) {
         let name = |name: Option<serde_saphyr::Spanned<String>>| {
             name.map(|name| name.value).filter(|name| !name.is_empty())
         };

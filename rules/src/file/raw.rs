@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
+use super::document;
 use crate::{duration, millis};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a mapping with `groups`")]
 pub(super) struct File {
-    pub(super) groups: Option<Vec<Group>>,
+    groups: Option<Vec<Option<Group>>>,
 }
 
 #[derive(Deserialize)]
@@ -22,11 +23,11 @@ pub(super) struct File {
 )]
 pub(super) struct Group {
     pub(super) name: Spanned<String>,
-    pub(super) rules: Option<Vec<Rule>>,
+    rules: Option<Vec<Option<Rule>>>,
     pub(super) interval: Option<Span>,
-    pub(super) limit: Option<i64>,
+    pub(super) limit: Option<Limit>,
     pub(super) query_offset: Option<Span>,
-    pub(super) labels: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Texts>,
 }
 
 #[derive(Deserialize)]
@@ -41,20 +42,96 @@ pub(super) struct Rule {
     #[serde(rename = "for")]
     pub(super) hold: Option<Span>,
     pub(super) keep_firing_for: Option<Span>,
-    pub(super) labels: Option<BTreeMap<String, Text>>,
-    pub(super) annotations: Option<BTreeMap<String, Text>>,
+    pub(super) labels: Option<Texts>,
+    pub(super) annotations: Option<Texts>,
 }
 
-/// A text; nothing at all is the empty one, as in Prometheus.
-#[derive(Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text(Option<String>);
+impl File {
+    /// An item of a list that is nothing is no item, as in Prometheus.
+    pub(super) fn into_groups(self) -> impl Iterator<Item = Group> {
+        self.groups.into_iter().flatten().flatten()
+    }
+}
+
+impl Group {
+    pub(super) fn take_rules(&mut self) -> impl Iterator<Item = Rule> + use<> {
+        self.rules.take().into_iter().flatten().flatten()
+    }
+}
+
+/// The texts of labels or annotations. As in Prometheus, nothing at all is the empty text, a name
+/// that is nothing counts for nothing, and names are the same that are written the same.
+#[derive(Default)]
+pub(super) struct Texts(BTreeMap<String, String>);
+
+impl<'de> Deserialize<'de> for Texts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = self::Texts;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of names to texts")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<self::Texts, M::Error> {
+                let mut texts = BTreeMap::new();
+                while let Some(name) = map.next_key::<Option<String>>()? {
+                    let text = map.next_value::<Option<String>>()?.unwrap_or_default();
+                    let Some(name) = name else { continue };
+                    if texts.contains_key(&name) {
+                        return Err(M::Error::custom(format!("`{name}` is there twice")));
+                    }
+                    texts.insert(name, text);
+                }
+                Ok(self::Texts(texts))
+            }
+        }
+        deserializer.deserialize_map(Texts)
+    }
+}
 
 /// The texts of labels or annotations.
-pub(super) fn texts(raw: Option<BTreeMap<String, Text>>) -> BTreeMap<String, String> {
-    let raw = raw.unwrap_or_default().into_iter();
-    raw.map(|(name, Text(text))| (name, text.unwrap_or_default()))
-        .collect()
+pub(super) fn texts(raw: Option<Texts>) -> BTreeMap<String, String> {
+    raw.unwrap_or_default().0
+}
+
+/// A count as go-yaml reads one into an `int`: of a number with a fraction the whole part, and of
+/// a text in quotes nothing.
+pub(super) struct Limit(pub(super) i64);
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Count;
+        impl Visitor<'_> for Count {
+            type Value = Limit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number")
+            }
+
+            fn visit_i64<E: Error>(self, count: i64) -> Result<Limit, E> {
+                Ok(Limit(count))
+            }
+
+            fn visit_u64<E: Error>(self, count: u64) -> Result<Limit, E> {
+                let count = i64::try_from(count).map_err(|_| E::custom("is too large a number"))?;
+                Ok(Limit(count))
+            }
+
+            fn visit_f64<E: Error>(self, count: f64) -> Result<Limit, E> {
+                if count.is_finite() && count.abs() < 1e18 {
+                    #[expect(
+                        clippy::cast_possible_truncation,
+                        reason = "of a fraction, as in Go"
+                    )]
+                    return Ok(Limit(count as i64));
+                }
+                Err(E::custom("is no whole number"))
+            }
+        }
+        deserializer.deserialize_any(Count)
+    }
 }
 
 /// A duration in milliseconds, written as Prometheus does.
@@ -94,17 +171,21 @@ pub(super) fn read(text: &str) -> Result<File, String> {
     yaml(text)
 }
 
-/// Reads one YAML document into anything; an empty text is what `T` is by default.
+/// Whether a text has more YAML documents than the one that is read.
+pub(crate) fn leaves_documents_out(text: &str) -> bool {
+    document::others(text)
+}
+
+/// Reads the first YAML document into anything; an empty text is what `T` is by default.
 pub(crate) fn yaml<T: serde::de::DeserializeOwned + Default>(text: &str) -> Result<T, String> {
+    let text = document::first(text)?;
     let of_comments = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     if text.lines().all(of_comments) {
         return Ok(T::default());
     }
-    let first = text.lines().find(|line| !of_comments(line));
-    if first.is_some_and(|line| line.starts_with('\t')) {
-        return Err("it begins with a tab, which YAML does not allow".to_owned());
-    }
-    serde_saphyr::from_str::<Option<T>>(text)
+    // To go-yaml `010` is eight.
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options::<Option<T>>(text, options)
         .map(Option::unwrap_or_default)
         .map_err(|error| plain(&error.without_snippet().to_string()))
 }

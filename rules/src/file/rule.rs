@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde_saphyr::{Location, Spanned};
+use serde_saphyr::Spanned;
 
-use super::{Refused, labels, place, raw, refused};
+use super::{Refused, inside, labels, place, raw, refused};
 use crate::rule::{Alerting, Kind, Remedy, Rule};
 use crate::{LoadError, RuleId, check};
 
@@ -13,6 +13,7 @@ const REMEDY_LABEL: &str = "remedy";
 
 pub(super) fn rule(
     file: &str,
+    text: &str,
     group: &str,
     index: usize,
     shared: &BTreeMap<String, String>,
@@ -27,16 +28,19 @@ pub(super) fn rule(
         group: group.to_owned(),
         name: named.map_or_else(|| format!("#{}", index + 1), |name| name.value.clone()),
     };
-    let refuse = |at: Location| {
+    let refuse = |place: String| {
         let rule = Box::new(id.clone());
         move |Refused { reason, cure }| LoadError::Rule {
             rule,
-            place: place(at),
+            place,
             reason,
             cure,
         }
     };
-    let expr = expression(&raw.expr.value).map_err(refuse(raw.expr.defined))?;
+    let expr = expression(&raw.expr.value).map_err(|(refused, offset)| {
+        let inside = offset.and_then(|offset| part(text, &raw.expr, offset));
+        refuse(inside.unwrap_or_else(|| place(raw.expr.defined)))(refused)
+    })?;
     let fields = Fields {
         own: raw::texts(raw.labels),
         annotations: raw::texts(raw.annotations),
@@ -55,7 +59,7 @@ pub(super) fn rule(
             "name the alert or the recorded metric",
         )),
     }
-    .map_err(refuse(at))?;
+    .map_err(refuse(place(at)))?;
     Ok(Rule {
         id,
         expr,
@@ -64,13 +68,32 @@ pub(super) fn rule(
     })
 }
 
-fn expression(text: &str) -> Result<crate::expr::Expr, Refused> {
+/// Reads an expression; of one that is refused also how many bytes into it that begins for which it
+/// is, if that is certain.
+fn expression(text: &str) -> Result<crate::expr::Expr, (Refused, Option<usize>)> {
     if text.is_empty() {
-        return Err(refused("`expr` is empty", "write an expression"));
+        return Err((refused("`expr` is empty", "write an expression"), None));
     }
-    check::parse(text).map_err(|check::Unsupported(reason)| {
-        refused(format!("`expr`: {reason}"), check::SUPPORTED)
+    check::parse(text).map_err(|unsupported| {
+        let place = check::place(text, &unsupported);
+        let reason = format!("`expr`: {}", unsupported.0);
+        (refused(reason, unsupported.cure()), place)
     })
+}
+
+/// `:LINE:COLUMN` of that part of an expression which begins so many bytes into it.
+fn part(text: &str, expr: &Spanned<String>, offset: usize) -> Option<String> {
+    let span = expr.defined.span();
+    let begin = usize::try_from(span.byte_offset()?).ok()?;
+    let length = usize::try_from(span.byte_len()?).ok()?;
+    let source = text.get(begin..begin.checked_add(length)?)?;
+    let before = &text[..begin + inside::find(source, &expr.value, offset)?];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    Some(format!(
+        ":{}:{}",
+        before.matches('\n').count() + 1,
+        line.chars().count() + 1
+    ))
 }
 
 /// What a rule has beside its name and its expression.

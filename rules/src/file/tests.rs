@@ -37,7 +37,19 @@ fn what_is_no_rule_file_is_refused_with_the_place() {
         ),
         ("groups: [{name: g, rules: [{alert: A}]}]\n", "expr"),
         ("groups: [{name: g, name: h, rules: []}]\n", "name"),
-        ("groups: []\n---\ngroups: []\n", "document"),
+        (
+            "groups: []\n\t\n",
+            "a tab stands where YAML allows only spaces at line 2",
+        ),
+        (
+            "%YAML 1.2\n---\ngroups: []\n",
+            "YAML 1.1 and no other version at line 1",
+        ),
+        ("...\n", "document"),
+        (
+            "groups: [{name: g, limit: '1'}]\n",
+            "expected a whole number",
+        ),
         ("just text", "f.rules.yaml"),
     ];
     for (text, named) in cases {
@@ -72,6 +84,8 @@ fn an_empty_file_has_no_rules_as_in_prometheus() {
         "groups:",
         "groups: []",
         "groups: [{name: g}]",
+        "groups: [null, {name: g, rules: [~]}]",
+        "groups: []\n---\ngroups: [{name: g, rules: [{alert: A, expr: x}]}]\n",
     ] {
         let rules = RuleSet::parse("f.rules.yaml", text).unwrap();
         assert!(rules.is_empty(), "{text}");
@@ -80,14 +94,19 @@ fn an_empty_file_has_no_rules_as_in_prometheus() {
 
 #[test]
 fn a_rule_that_cannot_be_evaluated_is_refused_with_file_group_rule_reason_and_cure() {
-    let supported = "supported are all operators";
-    refused_rule("alert: A, expr: 'no_such(x)'", "no_such", supported);
+    let supported = "use what Prometheus 3 has for floats";
+    let promql = "what Prometheus 3 reads";
+    refused_rule("alert: A, expr: 'no_such(x)'", "no_such", promql);
     refused_rule(
         "alert: A, expr: 'limitk(1, x)'",
         "`limitk` is not supported",
         supported,
     );
-    refused_rule("alert: A, expr: 'x +'", "not PromQL", supported);
+    refused_rule(
+        "alert: A, expr: 'x +'",
+        "not PromQL",
+        "what Prometheus 3 reads",
+    );
     refused_rule(
         "record: a, alert: A, expr: x",
         "both `alert` and `record`",
@@ -168,7 +187,7 @@ fn a_duration_that_prometheus_does_not_hold_is_refused() {
 
 #[test]
 fn labels_and_annotations_outside_the_subset_are_refused_by_name() {
-    let cure = "supported are $labels";
+    let cure = "functions that need neither a query nor an address";
     let rule = "alert: A, expr: x, annotations: {summary: '{{ query \"up\" }}'}";
     refused_rule(
         rule,
@@ -187,4 +206,34 @@ fn labels_and_annotations_outside_the_subset_are_refused_by_name() {
         "`__name__`",
         "take the label away",
     );
+}
+
+#[test]
+fn a_refusal_names_the_line_and_the_column_of_what_is_wrong_in_the_expression() {
+    let cases = [
+        ("x + no_such(y)", 5, 15),
+        ("'x{a=''b''} + no_such(y)'", 5, 25),
+        ("\"x{a=\\\"b\\\"} + no_such(y)\"", 5, 25),
+        ("|\n      x\n        + no_such(y)", 7, 11),
+        (">-\n      x\n\n      + no_such(y)", 8, 9),
+        ("x\n      + no_such(y)", 6, 9),
+        ("|\n      \"a\" + no_such(y)", 6, 13),
+        ("rate(x[5m]) + 1x", 5, 25),
+        ("x + (y + z", 5, 15),
+        ("x + y) + z", 5, 16),
+        ("x * / y", 5, 15),
+        ("x +", 5, 13),
+        ("x y", 5, 13),
+        ("é{a=\"b\"} + limitk(1, x)", 5, 11),
+        ("x{l=\"é\"} + limitk(1, x)", 5, 22),
+        // Not found, or in more than one place: where the expression begins.
+        ("no_such(no_such(y))", 5, 11),
+        ("sum by (x", 5, 18),
+    ];
+    for (expr, line, column) in cases {
+        let text = format!("groups:\n- name: g\n  rules:\n  - record: r\n    expr: {expr}\n");
+        let refusal = refusal(&text);
+        let place = format!("f.rules.yaml:{line}:{column}: group \"g\": rule \"r\": ");
+        assert!(refusal.starts_with(&place), "{expr}: {refusal}");
+    }
 }

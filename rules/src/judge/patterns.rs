@@ -12,7 +12,7 @@ use crate::labels::Labels;
 use crate::window::Window;
 
 /// Texts that tell the two dialects apart, and some that do not.
-const TEXTS: [&str; 14] = [
+const TEXTS: [&str; 16] = [
     "",
     "a",
     "ab",
@@ -27,10 +27,12 @@ const TEXTS: [&str; 14] = [
     "K\u{212a}k",
     "&&",
     "a]b[",
+    "a.*b|",
+    "A0\\Q",
 ];
 
 /// Parts of patterns; whatever chance makes of them.
-const PARTS: [&str; 64] = [
+const PARTS: [&str; 72] = [
     "a",
     "b",
     "A",
@@ -95,6 +97,14 @@ const PARTS: [&str; 64] = [
     "$",
     ".*",
     ".+",
+    "\\Q",
+    "\\Q",
+    "\\E",
+    "\\E",
+    "\\Qa.\\E",
+    "\\101",
+    "\\060",
+    "[\\60-\\71]",
 ];
 
 /// `m{t=TEXT}` for each text, and what each pattern makes of them.
@@ -116,7 +126,19 @@ fn a_random_pattern_matches_and_captures_what_it_does_in_prometheus() {
     }
     let (mut expected, mut taken, mut refused) = (String::new(), 0, 0);
     let known = [
-        "[a&&b]", "x**", "\\d", "\\w+", "\\<a\\>", "(?x)a b", "(a|(b))*", "(|a)*b",
+        "[a&&b]",
+        "x**",
+        "\\d",
+        "\\w+",
+        "\\<a\\>",
+        "(?x)a b",
+        "(a|(b))*",
+        "(|a)*b",
+        "\\Qa.\\E.*",
+        "(\\Q.*\\E|.)+",
+        "\\101\\60\\\\Q",
+        "a\\Q.*",
+        "\\Qa\\E+b",
     ];
     let known = known.into_iter().map(str::to_owned);
     let random = (0..cases(600)).map(|_| random.make(vec(select(&PARTS[..]), 1..7)).concat());

@@ -24,6 +24,42 @@ fn a_backslash_takes_the_meaning_from_any_sign() {
 }
 
 #[test]
+fn what_stands_between_q_and_e_is_as_it_stands() {
+    let cases = [
+        (r"\Qa.b*\E+", "a.bb*", None),
+        (r"\Qa.b*\E+", "a.b**", Some("a.b**")),
+        (r"x\Q\E+", "xxx", Some("xxx")),
+        (r"\Qé\E{2}", "éé", Some("éé")),
+        (r"\Qa\\E", r"a\", Some(r"a\")),
+        (r"\Q(\Qa", r"(\Qa", Some(r"(\Qa")),
+        (r"[]\]]\Q]\E", "]]", Some("]]")),
+        (r"[[:alpha:]]\Q.", "b.", Some("b.")),
+        (r"\\Qa", r"\Qa", Some(r"\Qa")),
+    ];
+    for (pattern, text, expected) in cases {
+        assert_eq!(first(pattern, text), expected, "{pattern}");
+    }
+}
+
+#[test]
+fn a_quote_without_an_end_swallows_what_label_replace_writes_behind_it() {
+    assert!(whole(r"a\Q.").unwrap().is_match("a."));
+    assert!(whole_in_place(r"a\Q.\E").unwrap().is_match("a."));
+    let refusal = whole_in_place(r"a\Q.").expect_err("no end");
+    assert!(refusal.contains("unclosed group"), "{refusal}");
+}
+
+#[test]
+fn octal_numbers_are_read_as_far_as_go_reads_them() {
+    assert_eq!(first(r"\101", "A"), Some("A"));
+    assert_eq!(first(r"\1012", "A2"), Some("A2"));
+    assert_eq!(first(r"\08", "\u{0}8"), Some("\u{0}8"));
+    assert_eq!(first(r"\777", "\u{1ff}"), Some("\u{1ff}"));
+    assert_eq!(first(r"[\60-\62]+", "0123"), Some("012"));
+    assert_eq!(first(r"[\0\10]", "\u{8}"), Some("\u{8}"));
+}
+
+#[test]
 fn a_whole_pattern_matches_all_of_a_text_with_its_newlines() {
     let is_match = |pattern, text| whole(pattern).unwrap().is_match(text);
     assert!(is_match("a.*", "a\nb"));
@@ -58,7 +94,10 @@ fn what_go_reads_otherwise_is_refused_with_the_part_that_it_is() {
         (r"[\p{Greek}]", "version of Unicode"),
         ("(?<a.b>x)", "`a.b` is no name of a group"),
         ("(", "unclosed group"),
-        (r"\Qa\E", "unrecognized escape"),
+        (r"a\E", "unrecognized escape"),
+        (r"[\Qa\E]", "unrecognized escape"),
+        (r"\1", "backreferences are not supported"),
+        (r"\8", "backreferences are not supported"),
         ("(a{501}){2}", "more than 1000 times"),
         (r"([^x]{900}|[^y]{900}|[^z]{900})", "size limit"),
     ];

@@ -227,8 +227,8 @@ impl Input {
 
 /// Evaluates a query of a test.
 fn query(text: &str, window: &Window, at_ms: i64, step_ms: i64) -> Result<eval::Vector, String> {
-    let expr = check::parse_query_stepping(text, step_ms)
-        .map_err(|check::Unsupported(reason)| format!("{reason}; {}", check::SUPPORTED))?;
+    let expr =
+        check::parse_query_stepping(text, step_ms).map_err(|check::Unsupported(reason)| reason)?;
     eval::evaluate(&expr, window, at_ms).map_err(|error| error.to_string())
 }
 

@@ -63,6 +63,12 @@ fn check(asked: &CheckRules, page: &mut Page<'_>) -> Result<(), Failure> {
             true => RuleSet::duplicates(&text),
             false => Default::default(),
         };
+        if RuleSet::leaves_documents_out(&text) {
+            say(&format!(
+                "{name}: warning: only the first YAML document is read, as in Prometheus; make \
+                 files of the others"
+            ));
+        }
         for duplicate in &duplicates {
             say(&format!("{name}: warning: {duplicate} is there twice"));
         }

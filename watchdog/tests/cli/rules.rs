@@ -195,6 +195,294 @@ fn a_rule_file_is_good_or_bad_as_it_is_to_promtool() {
     assert_eq!((theirs, ours), (1, 1), "a missing file");
 }
 
+/// Whatever YAML allows, or only some readers of it do.
+#[test]
+fn yaml_of_every_kind_is_read_or_refused_as_it_is_by_promtool() {
+    let of_group =
+        |more: &str| format!("groups: [{{name: g, {more}, rules: [{{record: r, expr: x}}]}}]\n");
+    let labels = |labels: &str| group(&format!("{{alert: A, expr: x, labels: {labels}}}"));
+    let expr =
+        |expr: &str| format!("groups:\n- name: g\n  rules:\n  - record: r\n    expr: {expr}\n");
+    let limits = [
+        "'1'",
+        "\"1\"",
+        "1.0",
+        "1.5",
+        "0x10",
+        "0o17",
+        "010",
+        "08",
+        "1_000",
+        "1e3",
+        "+5",
+        "-5",
+        ".inf",
+        ".nan",
+        "true",
+        "null",
+        "~",
+        "",
+        "[1]",
+        "{}",
+        "!!int '1'",
+        "!!str 1",
+        "9223372036854775808",
+        "1:30",
+        "yes",
+        "2001-01-01",
+    ];
+    let spans = [
+        "null", "~", "''", "0", "00", "1.0", "true", "[]", "!!str 1m", "'1m'", "1d12h", "-1m",
+    ];
+    let label_sets = [
+        "null",
+        "''",
+        "[]",
+        "{a: null}",
+        "{~: x}",
+        "{null: x}",
+        "{1: x}",
+        "{true: x}",
+        "{a: 2001-01-01}",
+        "{1: a, '1': b}",
+        "{a: 1, a: 2}",
+        "{a: 1, 'a': 2}",
+        "{a: 0x10}",
+        "{a: .inf}",
+        "{a: {}}",
+        "{a: []}",
+        "{[a]: b}",
+        "{a}",
+        "{? a : b}",
+        "{<<: {b: c}}",
+        "{<<: x}",
+        "{a: *nope}",
+        "{a: &x y, b: *x}",
+        "{a: \"\\/\"}",
+        "{a: \"\\q\"}",
+        "{a: \"\\e\\_\\N\"}",
+        "{a: 'it''s'}",
+        "{a: @x}",
+        "{a: `x`}",
+        "{a: %x}",
+        "{a: x#y}",
+        "{a: b,}",
+        "{a: b,,}",
+        "{a: 'b' 'c'}",
+        "{a:b}",
+        "{'a':b}",
+        "{a: !!binary YQ==}",
+        "{a: !!int x}",
+        "{a: !foo b}",
+    ];
+    let rules = [
+        "null",
+        "~",
+        "",
+        "{}",
+        "[]",
+        "''",
+        "{alert: null, record: r, expr: x}",
+        "{alert, record: r, expr: x}",
+        "{alert: A, expr: null}",
+        "{alert: A, expr: }",
+        "{alert: 5, expr: x}",
+        "{alert: [], expr: x}",
+        "{alert: A, expr: x, for: null}",
+        "{alert: A, expr: x, for: 0}",
+        "{alert: A, expr: x, annotations: ~}",
+        "{alert: A, expr: x, annotations: {a: ~}}",
+        "{alert: A, expr: x, expr: y}",
+        "{alert: A, 'alert': B, expr: x}",
+        "{alert: A, expr: x, <<: {for: 5m}}",
+        "{alert: A, expr: x, <<: {foo: 5m}}",
+        "{Alert: A, expr: x}",
+        "&a {alert: A, expr: x}, {<<: *a, alert: B}",
+        "{alert: A expr: x}",
+        "{alert: A,\nexpr: x}",
+        "{alert: A, expr: x}}",
+    ];
+    let exprs = [
+        "|\n      x\n\t",
+        "|\n      x\n      \t> 1",
+        "|\n\tx",
+        "|\n      \tx",
+        "|\n        \n      x",
+        "|2\n      x",
+        "|9\n      x",
+        "|0\n      x",
+        "|+\n      x\n\n",
+        "|2-\n      x",
+        "|x\n      x",
+        ">\n      x\n      > 1",
+        "|\n    x",
+        "|\n     x\n    # c\n    labels: {}",
+        "|\n",
+        "x\n      > 1",
+        "x\n      \t> 1",
+        "x\n    > 1",
+        "x\n   > 1",
+        "x # c\n      > 1",
+        "x#c",
+        "'x\n     > 1'",
+        "\"x\\\n     > 1\"",
+        "'x\n---\n> 1'",
+        "{a: b}",
+        "null",
+        "!!str 5",
+        "0x10",
+        "- 1",
+        "-x",
+        "?x",
+        "? x",
+        "a:b",
+        "@x",
+        "`x`",
+        "%x",
+        "x % y",
+        "&x",
+        "&x x",
+        "*x",
+        "!x x",
+        "!!binary eA==",
+        "<<",
+        "x < <y",
+        "x\n...\ngroups: 5\n",
+        "x\n---\n5\n",
+        "x\n--- x\n",
+        "x\n---\n{",
+        "x\n...x\n",
+        "x\n---x: 1\n",
+    ];
+    let files = [
+        "groups: [null]\n",
+        "groups: [~, {name: g}]\n",
+        "groups: ''\n",
+        "groups: !!seq []\n",
+        "groups: []\ngroups: []\n",
+        "? groups\n: []\n",
+        "1: x\n",
+        "null\n",
+        "~\n",
+        "''\n",
+        "5\n",
+        "groups: [{name: ~}]\n",
+        "groups: [{}]\n",
+        "groups: [{name: 1}, {name: '1'}]\n",
+        "groups: [{name: g, rules: ~}]\n",
+        "groups: &a [*a]\n",
+        "groups : []",
+        "groups:[]",
+        "---\n",
+        "---\n---\n",
+        "---\n...\n",
+        "...\n",
+        "--- {}\n",
+        "--- # c\ngroups: []\n",
+        "--- 5\n--- {groups: []}\n",
+        "groups: []\n...\n",
+        "groups: []\n---\n",
+        "groups: []\n---\ngroups: [{]\n",
+        "groups: []\n---\nextra: 5\n",
+        "groups: []\n...\ngarbage: [\n",
+        "---\ngroups: []\n---\n5\n",
+        "groups: []\n...\n%YAML 1.1\n---\n{\n",
+        "%YAML 1.1\n---\ngroups: []\n",
+        "%YAML 1.2\n---\ngroups: []\n",
+        "%YAML 2.0\n---\ngroups: []\n",
+        "%YAML\n---\n{}\n",
+        "%YAML 1.1\ngroups: []\n",
+        "%YAML 1.1\n",
+        "%TAG !e! tag:yaml.org,2002:\n---\ngroups: !e!seq []\n",
+        "%FOO bar\n---\ngroups: []\n",
+        "# c\n%YAML 1.1\n---\ngroups: []\n",
+        "\u{feff}groups: []\n",
+        "groups: []\r\n",
+        "groups: []\0\n",
+        "\t\n",
+        " \tgroups: []\n",
+        "groups:\t[]\n",
+        "groups: []\t# c\n",
+        "groups: [\t]\n",
+        "groups:\n\t- name: g\n",
+        "groups:\n-\tname: g\n",
+        "groups:\n- \tname: g\n",
+        "groups:\n- name: g\n\n\t\n  rules: []\n",
+        "groups:\n- name: g\n\t# c\n  rules: []\n",
+        "\t# c\ngroups: []\n",
+        "groups:\n- {name: g,\n\trules: []}\n",
+        "{\n\t\"groups\": [\n\t\t{\"name\": \"g\"}\n\t]\n}\n",
+        "groups:\n- name: a\tb\n",
+        "groups:\n- name: \"a\tb\"\n",
+        "groups:\n- name: a\n\tb\n",
+        "groups:\n- name: a\n  \tb\n",
+        "groups: []\n\t\n",
+        "groups:\n  \t\n- name: g\n",
+        "groups:\n- name: g\n rules: []\n",
+        "groups:\n - name: g\n- name: h\n",
+    ];
+    let texts = [
+        limits
+            .map(|limit| of_group(&format!("limit: {limit}")))
+            .to_vec(),
+        spans
+            .map(|span| of_group(&format!("interval: {span}")))
+            .to_vec(),
+        label_sets.map(labels).to_vec(),
+        rules.map(group).to_vec(),
+        exprs.map(expr).to_vec(),
+        files.map(str::to_owned).to_vec(),
+    ];
+    let texts = texts.concat();
+    let directory = tempfile::tempdir().unwrap();
+    let name = |index: usize| format!("{index}.rules.yaml");
+    let names = (0..texts.len()).map(name).collect::<Vec<_>>();
+    for (name, text) in names.iter().zip(&texts) {
+        fs::write(directory.path().join(name), text).unwrap();
+    }
+    let judged = |program: &Path, arguments: [&str; 2]| {
+        let said = directory.path().join("said");
+        let file = fs::File::create(&said).unwrap();
+        let mut command = Command::new(program);
+        command.args(arguments).args(&names).current_dir(&directory);
+        command.stdout(file.try_clone().unwrap()).stderr(file);
+        command.status().unwrap();
+        fs::read_to_string(said).unwrap()
+    };
+    let theirs = judged(&promtool3(), ["check", "rules"]);
+    let ours = judged(snowguard(), ["rules", "check"]);
+    let mut different = Vec::new();
+    for (name, text) in names.iter().zip(&texts) {
+        let begin = format!("Checking {name}\n");
+        let (_, of_theirs) = theirs.split_once(&begin).expect("each file is checked");
+        let of_theirs = of_theirs.split("Checking ").next().unwrap();
+        let of_ours = ours
+            .lines()
+            .filter(|line| line.starts_with(&format!("{name}: ")));
+        let of_ours = of_ours.collect::<Vec<_>>().join("\n");
+        let good = [of_theirs.contains("SUCCESS"), of_ours.contains(": OK, ")];
+        assert_eq!(of_theirs.contains("FAILED"), !good[0], "{of_theirs}");
+        if good[0] != good[1] {
+            different.push(format!("{text:?}:\npromtool: {of_theirs}\nours: {of_ours}"));
+        }
+    }
+    assert!(different.is_empty(), "{}", different.join("\n"));
+}
+
+#[test]
+fn a_document_that_prometheus_does_not_read_is_named() {
+    for (text, warned) in [
+        ("groups: []\n---\ngroups: []\n", true),
+        ("groups: []\n---\n# nothing\n", false),
+        ("---\ngroups: []\n...\n", false),
+    ] {
+        let (theirs, ours, said) = both(["check", "rules"], &[], &[("a.rules.yaml", text)]);
+        assert_eq!((theirs, ours), (0, 0), "{text}: {said}");
+        let warning = "warning: only the first YAML document is read";
+        assert_eq!(said.contains(warning), warned, "{text}: {said}");
+    }
+}
+
 #[test]
 fn what_promtool_accepts_and_a_host_cannot_evaluate_is_refused_by_name() {
     let cases = [
@@ -226,7 +514,6 @@ fn what_promtool_accepts_and_a_host_cannot_evaluate_is_refused_by_name() {
             group("{record: r, expr: 'x{a=~\"(a{1000}){1000}\"}'}"),
             "1:46",
         ),
-        ("groups: []\n---\ngroups: []\n".to_owned(), "document"),
     ];
     for (text, named) in &cases {
         let (_, ours, said) = both(["check", "rules"], &[], &[("a.rules.yaml", text)]);
