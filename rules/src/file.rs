@@ -11,6 +11,7 @@ mod document;
 mod inside;
 mod labels;
 pub(crate) mod lint;
+mod owner;
 pub(crate) mod raw;
 mod rule;
 

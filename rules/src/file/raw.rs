@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::document;
+use super::{document, owner};
 use crate::{duration, millis};
 
 #[derive(Default, Deserialize)]
@@ -168,7 +168,11 @@ impl<'de> Deserialize<'de> for Span {
 
 /// Reads YAML; the error is one line for people, with the place.
 pub(super) fn read(text: &str) -> Result<File, String> {
-    yaml(text)
+    let text = document::first(text)?;
+    of_document(text).map_err(|error| {
+        let owner = error.location().map(|at| owner::of(text, at));
+        owner.unwrap_or_default() + &plain(&error)
+    })
 }
 
 /// Whether a text has more YAML documents than the one that is read.
@@ -178,19 +182,23 @@ pub(crate) fn leaves_documents_out(text: &str) -> bool {
 
 /// Reads the first YAML document into anything; an empty text is what `T` is by default.
 pub(crate) fn yaml<T: serde::de::DeserializeOwned + Default>(text: &str) -> Result<T, String> {
-    let text = document::first(text)?;
+    of_document(document::first(text)?).map_err(|error| plain(&error))
+}
+
+fn of_document<T>(text: &str) -> Result<T, serde_saphyr::Error>
+where
+    T: serde::de::DeserializeOwned + Default,
+{
     let of_comments = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     if text.lines().all(of_comments) {
         return Ok(T::default());
     }
     // To go-yaml `010` is eight.
     let options = serde_saphyr::options! { legacy_octal_numbers: true };
-    serde_saphyr::from_str_with_options::<Option<T>>(text, options)
-        .map(Option::unwrap_or_default)
-        .map_err(|error| plain(&error.without_snippet().to_string()))
+    serde_saphyr::from_str_with_options::<Option<T>>(text, options).map(Option::unwrap_or_default)
 }
 
-/// The words of the deserializer without those that only a programmer knows.
-fn plain(reason: &str) -> String {
-    reason.replace('\n', " ")
+/// The words of the deserializer in one line.
+fn plain(error: &serde_saphyr::Error) -> String {
+    error.without_snippet().to_string().replace('\n', " ")
 }

@@ -237,3 +237,50 @@ fn a_refusal_names_the_line_and_the_column_of_what_is_wrong_in_the_expression() 
         assert!(refusal.starts_with(&place), "{expr}: {refusal}");
     }
 }
+
+#[test]
+fn a_field_that_no_rule_has_is_refused_with_the_group_and_the_rule_that_has_it() {
+    let block = |field: &str| {
+        format!(
+            "groups:\n- name: g\n  rules:\n  - alert: A\n    expr: x\n{field}  - {{record: r, expr: y}}\n"
+        )
+    };
+    let cases = [
+        (
+            block("    heal: gc\n"),
+            "group \"g\": rule \"A\": unknown field `heal`",
+        ),
+        (
+            block("    for: soon\n"),
+            "group \"g\": rule \"A\": `soon` is no duration",
+        ),
+        (block("    labels: {a: [b]}\n"), "group \"g\": rule \"A\": "),
+        (
+            block("  - heal: gc\n    alert: B\n    expr: x\n"),
+            "group \"g\": rule \"B\": unknown field",
+        ),
+        (
+            block("  - {expr: x, heal: gc}\n"),
+            "group \"g\": rule \"#2\": unknown field",
+        ),
+        (
+            block("") + "  surprise: 1\n",
+            "group \"g\": unknown field `surprise`",
+        ),
+        (
+            "groups: [{name: g, rules: [{alert: A, expr: 'x{}'}, {alert: B, heal: gc}]}]"
+                .to_owned(),
+            "group \"g\": rule \"B\": unknown field",
+        ),
+        (
+            "groups: [{name: g, rules: [{alert: A, expr: x}], surprise: 1}]".to_owned(),
+            "group \"g\": unknown field",
+        ),
+        ("surprise: 1\n".to_owned(), "unknown field `surprise`"),
+    ];
+    for (text, named) in cases {
+        let refusal = refusal(&text);
+        let expected = format!("f.rules.yaml: not a Prometheus rule file: {named}");
+        assert!(refusal.starts_with(&expected), "{text}: {refusal}");
+    }
+}
