@@ -1,17 +1,30 @@
 //! The verb that keeps a reserve on the file system of the Nix state directory, and drops it when
 //! the disk is hard full: without a few free blocks and inodes Nix cannot even open its database
 //! to collect (its own reserve is spent by the first try that fails).
+//!
+//! The state directory may be a user's, so what is found in the place of the ballast is looked at:
+//! no link is followed, and a directory that somebody else may write to is not gone into.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    os::{
+        fd::OwnedFd,
+        unix::fs::{DirBuilderExt, MetadataExt},
+    },
+    path::PathBuf,
 };
 
-use snowguard_host::{FactError, Layout};
+use nix::{
+    errno::Errno,
+    fcntl::{AtFlags, OFlag, open, openat},
+    sys::stat::{FileStat, Mode, SFlag, fstatat},
+    unistd::{UnlinkatFlags, geteuid, unlinkat},
+};
+use snowguard_host::{FactError, Kind, Layout};
 
-const ATTEMPT: &str = "keep the ballast";
+const KEEP: &str = "keep the ballast";
+const DROP: &str = "drop the ballast";
 const SLICES: u64 = 4;
 /// Inodes in reserve with each slice: WAL, its index, `reserved`, a profile lock, the GC socket,
 /// and some more.
@@ -22,6 +35,31 @@ const SPARES: u64 = 16;
 pub struct Ballast {
     directory: PathBuf,
     bytes: u64,
+}
+
+/// One file of it.
+struct Part {
+    name: String,
+    bytes: u64,
+    seed: u64,
+}
+
+impl Part {
+    fn slice(number: u64, of: u64) -> Self {
+        Self {
+            name: format!("slice-{number}"),
+            bytes: of / SLICES,
+            seed: number,
+        }
+    }
+
+    fn spare(number: u64) -> Self {
+        Self {
+            name: format!("inode-{number}"),
+            bytes: 0,
+            seed: 0,
+        }
+    }
 }
 
 impl Ballast {
@@ -40,44 +78,38 @@ impl Ballast {
 
     /// Whether all of it is in place.
     pub fn is_whole(&self) -> bool {
-        let whole = |path: PathBuf, bytes: u64| {
-            fs::symlink_metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() == bytes)
-        };
-        (0..SLICES).all(|slice| whole(self.slice(slice), self.bytes / SLICES))
-            && (0..SLICES * SPARES).all(|spare| whole(self.spare(spare), 0))
+        matches!(self.open(KEEP), Ok(Some(directory)) if self.missing(&directory).is_empty())
     }
 
-    /// Puts in place what is missing. What cannot be completed is taken away again.
+    /// Puts in place what is missing, and anew what is not as it was made. What cannot be
+    /// completed is taken away again.
     ///
     /// # Errors
-    /// The operating system refuses, for example because the disk is full.
+    /// The operating system refuses, for example because the disk is full; or the directory is
+    /// not one that only this process's user may write to.
     pub fn make(&self) -> Result<(), FactError> {
-        if self.bytes == 0 || self.is_whole() {
+        if self.bytes == 0 {
             return Ok(());
         }
-        let failed = |source: io::Error| {
-            FactError::io(
-                ATTEMPT,
-                &self.directory,
-                &source,
-                "run as root, and with room to spare",
-            )
+        let failed = |path: PathBuf, source: &io::Error| {
+            FactError::io(KEEP, path, source, "run as root, and with room to spare")
         };
-        fs::create_dir_all(&self.directory).map_err(failed)?;
-        for spare in 0..SLICES * SPARES {
-            OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(self.spare(spare))
-                .map_err(failed)?;
+        match fs::DirBuilder::new().mode(0o700).create(&self.directory) {
+            Err(source) if source.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(failed(self.directory.clone(), &source));
+            }
+            Ok(()) | Err(_) => {}
         }
-        for slice in 0..SLICES {
-            let path = self.slice(slice);
-            if let Err(source) = write_noise(&path, self.bytes / SLICES, slice) {
+        let Some(directory) = self.open(KEEP)? else {
+            let gone = io::Error::from(io::ErrorKind::NotFound);
+            return Err(failed(self.directory.clone(), &gone));
+        };
+        for part in self.missing(&directory) {
+            let made = unlink(&directory, &part.name).and_then(|_| part.make(&directory));
+            if let Err(source) = made {
                 // Half a slice would be counted on and is not there.
-                let _ = fs::remove_file(&path);
-                return Err(failed(source));
+                let _ = unlink(&directory, &part.name);
+                return Err(failed(self.directory.join(part.name), &source));
             }
         }
         Ok(())
@@ -91,20 +123,22 @@ impl Ballast {
     /// may do the reverse).
     ///
     /// # Errors
-    /// The operating system refuses to unlink. Everything else of the slice was dropped all the
-    /// same.
+    /// The operating system refuses to unlink, and everything else of the slice was dropped all
+    /// the same; or as [`make`](Self::make).
     pub fn drop_slice(&self) -> Result<bool, FactError> {
+        let Some(directory) = self.open(DROP)? else {
+            return Ok(false);
+        };
         for slice in 0..SLICES {
-            let spares = slice * SPARES..(slice + 1) * SPARES;
-            let paths = spares.map(|spare| self.spare(spare));
+            let spares = (slice * SPARES..(slice + 1) * SPARES).map(Part::spare);
             let mut dropped = false;
             let mut outcome = Ok(());
-            for path in std::iter::once(self.slice(slice)).chain(paths) {
-                match drop_file(&path) {
+            for part in std::iter::once(Part::slice(slice, self.bytes)).chain(spares) {
+                match drop_file(&directory, &part.name) {
                     Ok(there) => dropped |= there,
                     Err(source) => {
-                        let attempt = "drop the ballast";
-                        outcome = Err(FactError::io(attempt, path, &source, "run as root"));
+                        let path = self.directory.join(part.name);
+                        outcome = Err(FactError::io(DROP, path, &source, "run as root"));
                     }
                 }
             }
@@ -124,36 +158,90 @@ impl Ballast {
         Ok(())
     }
 
-    fn slice(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("slice-{number}"))
+    /// Its directory, if it is there and nobody else may put anything into it.
+    fn open(&self, attempt: &'static str) -> Result<Option<OwnedFd>, FactError> {
+        let path = &self.directory;
+        let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let directory = match open(path, flags, Mode::empty()) {
+            Ok(directory) => File::from(directory),
+            Err(Errno::ENOENT) => return Ok(None),
+            Err(errno) => {
+                let cure = "remove what lies there if it is no directory, and run as root";
+                return Err(FactError::io(attempt, path, &errno.into(), cure));
+            }
+        };
+        let meta = directory
+            .metadata()
+            .map_err(|source| FactError::io(attempt, path, &source, "run as root"))?;
+        let us = geteuid().as_raw();
+        if meta.uid() != us || meta.mode() & 0o022 != 0 {
+            let cause = format!(
+                "it belongs to user {} with mode {:o}, and only user {us} may write to it",
+                meta.uid(),
+                meta.mode() & 0o7777
+            );
+            let cure = "look who made it, and remove it";
+            return Err(FactError::new(Kind::Denied, attempt, path, cause, cure));
+        }
+        Ok(Some(directory.into()))
     }
 
-    fn spare(&self, number: u64) -> PathBuf {
-        self.directory.join(format!("inode-{number}"))
+    /// The parts that are not there as they were made.
+    fn missing(&self, directory: &OwnedFd) -> Vec<Part> {
+        let slices = (0..SLICES).map(|slice| Part::slice(slice, self.bytes));
+        // The inodes first: what they take is little, and may be all that is missing one day.
+        let parts = (0..SLICES * SPARES).map(Part::spare).chain(slices);
+        parts.filter(|part| !part.is_there(directory)).collect()
     }
 }
 
-/// Whether there was such a file.
-fn drop_file(path: &Path) -> io::Result<bool> {
-    if let Ok(file) = OpenOptions::new().write(true).open(path) {
-        // Refused or not, what counts is that the file goes.
-        let _ = file.set_len(0);
+impl Part {
+    fn is_there(&self, directory: &OwnedFd) -> bool {
+        look(directory, &self.name).is_ok_and(|found| {
+            is_file(&found) && found.st_nlink == 1 && u64::try_from(found.st_size) == Ok(self.bytes)
+        })
     }
-    match fs::remove_file(path) {
+
+    /// Makes it where nothing is.
+    fn make(&self, directory: &OwnedFd) -> io::Result<()> {
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        let file = openat(directory, self.name.as_str(), flags, mode)?;
+        write_noise(&mut File::from(file), self.bytes, self.seed)
+    }
+}
+
+fn look(directory: &OwnedFd, name: &str) -> nix::Result<FileStat> {
+    fstatat(directory, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+}
+
+fn is_file(found: &FileStat) -> bool {
+    SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+}
+
+/// Whether there was such a file.
+fn drop_file(directory: &OwnedFd, name: &str) -> io::Result<bool> {
+    // What has another name is somebody else's, too, and is not cut.
+    if look(directory, name).is_ok_and(|found| is_file(&found) && found.st_nlink == 1) {
+        let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        if let Ok(file) = openat(directory, name, flags, Mode::empty()) {
+            // Refused or not, what counts is that the file goes.
+            let _ = File::from(file).set_len(0);
+        }
+    }
+    unlink(directory, name)
+}
+
+fn unlink(directory: &OwnedFd, name: &str) -> io::Result<bool> {
+    match unlinkat(directory, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(errno) => Err(errno.into()),
     }
 }
 
 /// Noise, because a file system that compresses would keep a file of zeros for nothing.
-fn write_noise(path: &PathBuf, bytes: u64, seed: u64) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
+fn write_noise(file: &mut File, bytes: u64, seed: u64) -> io::Result<()> {
     let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut block = [0u8; 65536];
     let mut left = bytes;
@@ -173,54 +261,4 @@ fn write_noise(path: &PathBuf, bytes: u64, seed: u64) -> io::Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_ballast_takes_the_room_it_is_asked_for_and_gives_all_of_it_back() {
-        let root = tempfile::tempdir().expect("a directory");
-        let layout = Layout::new(root.path());
-        let ballast = Ballast::of(&layout, 1 << 20);
-        assert!(!ballast.is_whole());
-        ballast.make().expect("made");
-        assert!(ballast.is_whole());
-        let blocks: u64 = fs::read_dir(layout.state().join("snowguard-ballast"))
-            .expect("a directory")
-            .map(|entry| {
-                std::os::unix::fs::MetadataExt::blocks(
-                    &entry.expect("entry").metadata().expect("meta"),
-                )
-            })
-            .sum();
-        assert!(blocks * 512 >= 1 << 20, "{blocks} blocks");
-        ballast.drop_all().expect("dropped");
-        ballast.drop_all().expect("dropping nothing is no error");
-        let left = fs::read_dir(layout.state().join("snowguard-ballast")).expect("a directory");
-        assert_eq!(left.count(), 0);
-    }
-
-    #[test]
-    fn a_slice_that_is_dropped_leaves_the_others_for_the_next_time() {
-        let root = tempfile::tempdir().expect("a directory");
-        let ballast = Ballast::of(&Layout::new(root.path()), 1 << 20);
-        ballast.make().expect("made");
-        let mut slices = 0;
-        while ballast.drop_slice().expect("dropped") {
-            slices += 1;
-            assert!(!ballast.is_whole());
-            let left = fs::read_dir(&ballast.directory).expect("a directory");
-            assert_eq!(left.count() as u64, (SLICES - slices) * (1 + SPARES));
-        }
-        assert_eq!(slices, SLICES);
-        ballast.make().expect("made again");
-        assert!(ballast.is_whole());
-    }
-
-    #[test]
-    fn a_ballast_of_no_bytes_makes_nothing() {
-        let root = tempfile::tempdir().expect("a directory");
-        let layout = Layout::new(root.path());
-        Ballast::of(&layout, 0).make().expect("made");
-        assert!(!layout.state().exists());
-    }
-}
+mod tests;
