@@ -94,6 +94,8 @@ const MIN_BALLAST: u64 = 16 << 20;
 /// A build makes its directory before its builder runs in it.
 const MIN_AGE: Duration = Duration::from_secs(3600);
 
+const MIN_DEADLINE: Duration = Duration::from_secs(1);
+
 /// A story is told on up to some dozen lines; a file should hold a few of them.
 const MIN_JOURNAL: u64 = 64 << 10;
 
@@ -343,6 +345,13 @@ impl Settings {
                      be about to be used"
                 ));
             }
+        }
+        if self.gc.deadline < MIN_DEADLINE {
+            return Err(
+                "`gc.deadline` must be at least 1s: within less no collection begins; `gc.mode` \
+                 switches the remedy off"
+                    .to_owned(),
+            );
         }
         if self.gc.wait > self.gc.deadline {
             return Err(

@@ -39,6 +39,10 @@ fn name(path: &str) -> OsString {
     path.strip_prefix("/nix/store/").unwrap().into()
 }
 
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
 /// A `nix-store` that must not be needed.
 const NONE: &str = "/nonexistent/nix-store";
 
@@ -100,7 +104,7 @@ fn a_user_without_privilege_is_served_as_well() {
     if let Ok(asked) = std::env::var(ASKS) {
         let (socket, dead) = asked.split_once(' ').unwrap();
         assert!(!nix::unistd::geteuid().is_root());
-        let mut daemon = Daemon::connect(Path::new(socket), &Stop::new()).unwrap();
+        let mut daemon = Daemon::connect(Path::new(socket), &Stop::new(), soon()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(60);
         return daemon
             .delete(&[dead.into()], deadline, &mut |_| {})
@@ -255,7 +259,7 @@ fn the_end_of_a_call_that_takes_too_long_is_the_deadline() {
         .open(store.root.join("nix/var/nix/gc.lock"))
         .unwrap();
     lock.lock().unwrap();
-    let mut client = Daemon::connect(&daemon.socket, &Stop::new()).unwrap();
+    let mut client = Daemon::connect(&daemon.socket, &Stop::new(), soon()).unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
     let error = client
         .delete(&[name(&dead)], deadline, &mut |_| {})

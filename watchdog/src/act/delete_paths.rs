@@ -13,9 +13,11 @@ mod program;
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
+    process::Child,
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::Signal;
 use snowguard_host::{FactError, Kind, Layout};
 
 use super::{
@@ -40,11 +42,15 @@ pub struct DeletePaths {
     pub program: PathBuf,
     /// How long one call may take. Nix itself would wait an hour for a locked database.
     pub deadline: Duration,
+    /// When the last call must have ended, however much of its own time is left.
+    pub ends: Option<Instant>,
     /// Who may end it early.
     pub stop: Stop,
     /// A directory that is not on the disk to be freed, for what Nix writes by the way.
     pub spare: PathBuf,
     daemon: Reach,
+    /// How a program is told to end.
+    signal: fn(&Child, Signal),
 }
 
 /// What is known of the daemon.
@@ -85,8 +91,10 @@ impl DeletePaths {
             layout: layout.clone(),
             program,
             deadline,
+            ends: None,
             stop,
             daemon: Reach::Unknown,
+            signal: program::signal_group,
         }
     }
 
@@ -102,6 +110,7 @@ impl DeletePaths {
         deleting: &mut dyn FnMut(),
     ) -> Result<Deleted, FactError> {
         let by = Instant::now() + self.deadline;
+        let by = self.ends.map_or(by, |ends| by.min(ends));
         let mut deleted = Deleted::default();
         let mut entries = entries.to_vec();
         loop {
@@ -142,7 +151,7 @@ impl DeletePaths {
         deleting: &mut dyn FnMut(),
         note: &mut Option<String>,
     ) -> Result<(), Failure> {
-        if let Some(mut daemon) = self.reach(note)? {
+        if let Some(mut daemon) = self.reach(by, note)? {
             let mut line = |line: &[u8]| {
                 if line.starts_with(b"deleting '/") {
                     deleting();
@@ -167,7 +176,11 @@ impl DeletePaths {
     }
 
     /// The daemon, if it answers.
-    fn reach(&mut self, note: &mut Option<String>) -> Result<Option<Box<Daemon>>, Failure> {
+    fn reach(
+        &mut self,
+        by: Instant,
+        note: &mut Option<String>,
+    ) -> Result<Option<Box<Daemon>>, Failure> {
         match std::mem::replace(&mut self.daemon, Reach::Unknown) {
             Reach::Connected(daemon) => return Ok(Some(daemon)),
             Reach::Not(cause) => {
@@ -181,9 +194,11 @@ impl DeletePaths {
             self.daemon = Reach::Not("it has no socket".to_owned());
             return Ok(None);
         }
-        match Daemon::connect(&socket, &self.stop) {
+        match Daemon::connect(&socket, &self.stop, by) {
             Ok(daemon) => Ok(Some(Box::new(daemon))),
-            Err(error) if self.stop.is_asked() => Err(Failure::Cut(error.to_string())),
+            Err(error) if self.stop.is_asked() || Instant::now() >= by => {
+                Err(Failure::Cut(error.to_string()))
+            }
             Err(error) => {
                 *note = Some(format!(
                     "{error} (at {socket:?}); nix-store opens the store itself"

@@ -71,6 +71,7 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[gc.profiles.system]\nkeep_generations = 0\n",
         "[gc.profiles.system]\nkeep_oldest = 1\n",
         "[gc]\nballast = \"1MiB\"\n",
+        "[gc]\ndeadline = \"0s\"\n",
         "[rollback]\nsoak = \"0s\"\n",
         "[rollback]\nrequire_confirmation = \"5s\"\n",
         "[rollback]\nverify_soak = \"5m\"\n",

@@ -184,10 +184,13 @@ pub fn collected_host(
     stop: Stop,
 ) -> RealHost {
     let nix_store = nix_store(settings).unwrap_or_else(|| PathBuf::from("/usr/bin/nix-store"));
+    let begun = Instant::now();
+    let mut delete = DeletePaths::new(layout, nix_store, DEADLINE, stop);
+    delete.ends = begun.checked_add(settings.gc.deadline);
     RealHost {
         layout: layout.clone(),
         good,
-        delete: DeletePaths::new(layout, nix_store, DEADLINE, stop),
+        delete,
         generations: RemoveGeneration {
             lock_deadline: PROFILE_LOCK,
         },
@@ -196,7 +199,7 @@ pub fn collected_host(
             switch: switch(layout),
         },
         ballast: Ballast::of(layout, settings.gc.ballast.0),
-        begun: Instant::now(),
+        begun,
         progress: Progress::default(),
         watcher: Box::new(|_| {}),
     }

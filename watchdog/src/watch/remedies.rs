@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io, thread,
+    fs, io,
     time::Duration,
 };
 
@@ -18,10 +18,7 @@ use super::{
     seen,
 };
 use crate::{
-    act::{
-        ballast::Ballast, daemon::Stop, set_profile::SetProfile, switch::SwitchEnd,
-        target_root::TargetRoot,
-    },
+    act::{ballast::Ballast, set_profile::SetProfile, target_root::TargetRoot},
     config::Settings,
     gc::plan::Reason,
     journal::Journal,
@@ -30,14 +27,14 @@ use crate::{
     record::Mode,
     rollback::{
         confirmation::Confirmation,
-        facts::{AlertSeen, Facts, GenerationId},
+        facts::{AlertSeen, Facts},
         fleet_lock::{self, FleetLock},
-        machine::{Act, Machine},
+        machine::Machine,
         policy::Policy,
         reboot::HostTargets,
-        run::{Hands, HostVerbs, Verbs, tick},
+        run::{Hands, HostVerbs, tick},
         state::Updater,
-        turn::{self, Answer},
+        turn,
     },
 };
 
@@ -45,10 +42,15 @@ mod collection;
 mod profiles;
 mod restraint;
 mod running;
+mod undisturbed;
 
 use profiles::Instance;
 pub(super) use profiles::of as probes_of;
 use running::{Begun, Running, SharedJournal};
+use undisturbed::{TO_STOP, Undisturbed};
+
+/// How long a collection may take to stop at the end of the watchdog, within what its unit has.
+const TO_END: Duration = Duration::from_secs(10);
 
 /// Both remedies of one host, with what they must remember.
 pub(super) struct Remedies {
@@ -215,6 +217,7 @@ impl Remedies {
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
+            patience: TO_STOP,
         };
         let kept = &mut self.machine_kept;
         let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());
@@ -294,75 +297,4 @@ fn fleet_lock(settings: &Settings, machine_id: &str) -> Option<FleetLock> {
         lock.id = fleet_lock::id_of(machine_id)?;
     }
     Some(lock)
-}
-
-/// The verbs of a rollback, each after the end of a collection that goes on: a switch needs what
-/// it would take, and the deploy that broke the host is the more urgent of the two. The collection
-/// is gone on with in a later tick.
-struct Undisturbed<'a, V> {
-    verbs: V,
-    stop: Option<&'a Stop>,
-    stopped: &'a dyn Fn() -> bool,
-}
-
-impl<V> Undisturbed<'_, V> {
-    fn wait(&self) {
-        if let Some(stop) = self.stop {
-            stop.ask();
-            // It ends between two paths: what it asked of Nix ends with its connection.
-            while !(self.stopped)() {
-                thread::sleep(Duration::from_millis(20));
-            }
-        }
-    }
-}
-
-impl<V: Verbs> Verbs for Undisturbed<'_, V> {
-    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
-        self.wait();
-        self.verbs.set_profile(target, from)
-    }
-
-    fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {
-        self.wait();
-        self.verbs.switch(target, incident)
-    }
-
-    fn set_boot_default(
-        &mut self,
-        target: &GenerationId,
-        incident: &str,
-    ) -> Result<SwitchEnd, String> {
-        self.wait();
-        self.verbs.set_boot_default(target, incident)
-    }
-
-    fn reboot(&mut self) -> Result<(), String> {
-        self.wait();
-        self.verbs.reboot()
-    }
-
-    fn keep_target(&mut self, target: Option<&str>) -> Result<(), String> {
-        self.verbs.keep_target(target)
-    }
-
-    fn take_turn(&mut self) -> Answer {
-        self.verbs.take_turn()
-    }
-
-    fn end_turn(&mut self) -> Result<(), String> {
-        self.verbs.end_turn()
-    }
-
-    fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {
-        self.verbs.hold_updater(closure)
-    }
-
-    fn release_updater(&mut self) -> Result<String, String> {
-        self.verbs.release_updater()
-    }
-
-    fn describe(&self, act: &Act) -> String {
-        self.verbs.describe(act)
-    }
 }

@@ -123,6 +123,7 @@ fn a_configuration_with_anything_wrong_in_it_is_refused_as_a_whole() {
             "[gc]\ntrigger = \"9000TiB\"\n",
             &["gc.trigger", "8.7 PiB", "below"],
         ),
+        ("[gc]\ndeadline = \"0s\"\n", &["gc.deadline", "at least 1s"]),
         ("[gc]\nmode = \"yolo\"\n", &["yolo", "observe"]),
         ("[exporter]\nlisten = 7\n", &["listen"]),
         (

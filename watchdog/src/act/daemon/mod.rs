@@ -23,7 +23,7 @@ use std::{
 use snowguard_host::STORE_DIR;
 
 use frames::Work;
-use wire::{Message, Wire};
+use wire::{Message, POLL, Wire};
 pub use wire::{Stop, Timed, WireError};
 
 const CLIENT_MAGIC: u64 = 0x6e69_7863;
@@ -66,13 +66,13 @@ impl Daemon {
     /// Connects and greets.
     ///
     /// # Errors
-    /// [`DaemonError::Unreachable`] after ten seconds at most, or [`DaemonError::Refused`] for a
-    /// user whom the daemon does not serve.
-    pub fn connect(socket: &Path, stop: &Stop) -> Result<Self, DaemonError> {
+    /// [`DaemonError::Unreachable`] after ten seconds at most, or at `by` if that is sooner, or
+    /// [`DaemonError::Refused`] for a user whom the daemon does not serve.
+    pub fn connect(socket: &Path, stop: &Stop, by: Instant) -> Result<Self, DaemonError> {
         let unreachable = |error: std::io::Error| DaemonError::Unreachable(error.into());
-        let stream = connect(socket).map_err(unreachable)?;
-        let deadline = Instant::now() + ANSWER;
-        let stream = Timed::new(stream, stop.clone(), deadline).map_err(unreachable)?;
+        let by = by.min(Instant::now() + ANSWER);
+        let stream = connect(socket, stop, by).map_err(unreachable)?;
+        let stream = Timed::new(stream, stop.clone(), by).map_err(unreachable)?;
         Self::greet(stream)
     }
 
@@ -94,16 +94,24 @@ impl Daemon {
 
 /// A queue of clients that a hung daemon does not look at lets `connect(2)` wait without end, so
 /// another thread waits. If nothing ever comes of it, that thread ends with the process.
-fn connect(socket: &Path) -> std::io::Result<UnixStream> {
+fn connect(socket: &Path, stop: &Stop, by: Instant) -> std::io::Result<UnixStream> {
     let (sender, receiver) = mpsc::channel();
     let path = socket.to_owned();
     thread::spawn(move || {
         // Nobody listens any more after the deadline; then the connection is closed.
         let _ = sender.send(UnixStream::connect(path));
     });
-    receiver
-        .recv_timeout(ANSWER)
-        .map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
+    loop {
+        if stop.is_asked() {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
+        }
+        let left = by.saturating_duration_since(Instant::now());
+        match receiver.recv_timeout(left.min(POLL)) {
+            Ok(outcome) => return outcome,
+            Err(_) if left.is_zero() => return Err(std::io::ErrorKind::TimedOut.into()),
+            Err(_) => {}
+        }
+    }
 }
 
 impl<S: Read + Write> Daemon<S> {

@@ -232,9 +232,21 @@ fn a_socket_that_accepts_and_then_closes_is_no_daemon() {
     let path = dir.path().join("socket");
     let listener = UnixListener::bind(&path).unwrap();
     let closes = thread::spawn(move || drop(listener.accept().unwrap()));
-    let error = Daemon::connect(&path, &Stop::new()).unwrap_err();
+    let error = Daemon::connect(&path, &Stop::new(), Instant::now() + ANSWER).unwrap_err();
     assert!(matches!(error, DaemonError::Unreachable(_)), "{error}");
     closes.join().unwrap();
-    let error = Daemon::connect(&path, &Stop::new()).unwrap_err();
+    let error = Daemon::connect(&path, &Stop::new(), Instant::now() + ANSWER).unwrap_err();
     assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[test]
+fn a_daemon_that_does_not_greet_is_not_waited_for_beyond_what_the_caller_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("socket");
+    let _hung = UnixListener::bind(&path).unwrap();
+    let begun = Instant::now();
+    let by = begun + Duration::from_millis(200);
+    let error = Daemon::connect(&path, &Stop::new(), by).unwrap_err();
+    assert!(error.to_string().contains("no answer in time"), "{error}");
+    assert!(begun.elapsed() < ANSWER, "{:?}", begun.elapsed());
 }

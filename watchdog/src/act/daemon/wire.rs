@@ -13,7 +13,7 @@ use std::{
 };
 
 /// How often a wait looks at the clock and at the wish to stop.
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 /// The longest text that is read at all. An error of Nix can name every path that is in the way.
 const LONGEST_TEXT: u64 = 16 << 20;
 /// How much of a text is kept.

@@ -5,7 +5,8 @@ use std::{
     io::Read,
     os::unix::process::CommandExt,
     process::{Child, Command, Stdio},
-    thread,
+    sync::{Arc, Mutex, PoisonError},
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -19,6 +20,16 @@ use super::{DeletePaths, Failure};
 use crate::act::said;
 
 const POLL: Duration = Duration::from_millis(20);
+/// How long Nix may take to end once it is asked to. It looks between two files. Killed after
+/// that, it leaves a consistent store: its database has transactions, and what it was deleting is
+/// invalid before the first file of it goes.
+const TO_END: Duration = Duration::from_secs(5);
+/// How long a killed process may take to go. One that hangs in the kernel, on a disk that does not
+/// answer, never does; the collection ends without it. Both together leave time in what a unit has
+/// to stop.
+const TO_GO: Duration = Duration::from_secs(2);
+/// How long what Nix said is read after its end: others may hold the pipe open for ever.
+const TO_READ: Duration = Duration::from_secs(1);
 /// What is kept of what Nix said, for the message.
 pub(super) const TAIL: usize = 4096;
 
@@ -57,10 +68,9 @@ impl DeletePaths {
         let mut child = command.spawn().map_err(|error| {
             Failure::Cut(format!("{:?} cannot be started: {error}", self.program))
         })?;
-        let stderr = child.stderr.take();
-        let reader = thread::spawn(move || tail_of(stderr));
-        let outcome = self.wait(&mut child, by);
-        let said = reader.join().unwrap_or_default();
+        let said = Said::listen(child.stderr.take());
+        let outcome = self.wait(child, by);
+        let said = said.text();
         match outcome {
             Ok(true) => Ok(()),
             Ok(false) => Err(Failure::Said(said)),
@@ -78,42 +88,84 @@ impl DeletePaths {
         ["--store".into(), store]
     }
 
-    fn wait(&self, child: &mut Child, by: Instant) -> Result<bool, String> {
-        let mut asked_to_end = None;
+    fn wait(&self, mut child: Child, by: Instant) -> Result<bool, String> {
+        let mut ending: Option<(&str, Instant)> = None;
+        let mut killed = false;
         loop {
-            match (child.try_wait(), asked_to_end) {
-                (Ok(Some(status)), Some(why)) => return Err(format!("{why}: {status}")),
+            match (child.try_wait(), ending) {
+                (Ok(Some(status)), Some((why, _))) => return Err(format!("{why}: {status}")),
                 (Ok(Some(status)), None) => return Ok(status.success()),
                 (Ok(None), _) => {}
                 (Err(error), _) => return Err(error.to_string()),
             }
-            let why = if self.stop.is_asked() {
-                Some("it was asked to stop")
-            } else {
-                (Instant::now() >= by).then_some("it was not done in time")
-            };
-            if asked_to_end.is_none() && why.is_some() {
-                asked_to_end = why;
-                // Nix ends cleanly between two paths (`checkInterrupt`); nothing is killed hard.
-                if let Ok(pid) = i32::try_from(child.id()) {
-                    // The process may have ended in this moment, which the next turn sees.
-                    let _ = killpg(Pid::from_raw(pid), Signal::SIGTERM);
+            match ending {
+                None => {
+                    let why = if self.stop.is_asked() {
+                        Some("it was asked to stop")
+                    } else {
+                        (Instant::now() >= by).then_some("it was not done in time")
+                    };
+                    if let Some(why) = why {
+                        ending = Some((why, Instant::now()));
+                        (self.signal)(&child, Signal::SIGTERM);
+                    }
                 }
+                Some((_, asked)) if !killed && asked.elapsed() >= TO_END => {
+                    killed = true;
+                    (self.signal)(&child, Signal::SIGKILL);
+                }
+                Some((why, asked)) if asked.elapsed() >= TO_END + TO_GO => {
+                    let pid = child.id();
+                    // Whenever it goes, it is to leave nothing behind.
+                    thread::spawn(move || child.wait());
+                    return Err(format!(
+                        "{why}, and process {pid} does not even end when it is killed"
+                    ));
+                }
+                Some(_) => {}
             }
             thread::sleep(POLL);
         }
     }
 }
 
-fn tail_of(stderr: Option<impl Read>) -> String {
-    let mut said = Vec::new();
-    if let Some(mut stderr) = stderr {
-        let mut buffer = [0; 4096];
-        while let Ok(read @ 1..) = stderr.read(&mut buffer) {
-            said.extend_from_slice(&buffer[..read]);
-            let surplus = said.len().saturating_sub(TAIL);
-            said.drain(..surplus);
-        }
+/// To the program and all that it started.
+pub(super) fn signal_group(child: &Child, signal: Signal) {
+    if let Ok(pid) = i32::try_from(child.id()) {
+        // The process may have ended in this moment, which the next look sees.
+        let _ = killpg(Pid::from_raw(pid), signal);
     }
-    said::plain(&said)
+}
+
+/// The end of what a program says, while it says it.
+struct Said {
+    tail: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Said {
+    fn listen(stderr: Option<impl Read + Send + 'static>) -> Self {
+        let tail = Arc::<Mutex<Vec<u8>>>::default();
+        let kept = Arc::clone(&tail);
+        let reader = thread::spawn(move || {
+            let Some(mut stderr) = stderr else { return };
+            let mut buffer = [0; 4096];
+            while let Ok(read @ 1..) = stderr.read(&mut buffer) {
+                let mut said = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                said.extend_from_slice(&buffer[..read]);
+                let surplus = said.len().saturating_sub(TAIL);
+                said.drain(..surplus);
+            }
+        });
+        Self { tail, reader }
+    }
+
+    /// What was said by the end of the program, or by now.
+    fn text(self) -> String {
+        let begun = Instant::now();
+        while !self.reader.is_finished() && begun.elapsed() < TO_READ {
+            thread::sleep(POLL);
+        }
+        said::plain(&self.tail.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }

@@ -1,7 +1,17 @@
 //! With a script in the place of `nix-store`.
 
-use std::{ffi::OsString, fs, path::PathBuf, process::Command, time::Duration};
+use std::{
+    ffi::OsString,
+    fs,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
 
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
 use snowguard_host::{FactError, Layout};
 use tempfile::TempDir;
 
@@ -134,6 +144,56 @@ fn a_call_that_takes_too_long_is_asked_to_end_and_reported() {
             .starts_with("it was not done in time: signal: 15"),
         "{error}"
     );
+}
+
+#[test]
+fn a_call_that_does_not_heed_being_asked_is_killed() {
+    let script = "trap '' TERM; echo deaf >&2; while :; do sleep 1; done";
+    let error = Lab::new(script)
+        .delete(Duration::from_millis(300))
+        .unwrap_err();
+    assert!(
+        error
+            .cause
+            .starts_with("it was not done in time: signal: 9"),
+        "{error}"
+    );
+    assert!(error.cause.contains("deaf"), "{error}");
+}
+
+#[test]
+fn a_call_that_nothing_ends_is_left_behind_with_its_name() {
+    let begun = Instant::now();
+    let lab = Lab::new("exec sleep 120");
+    let mut verb = lab.verb(Duration::from_millis(300));
+    // As for a process that hangs in the kernel.
+    verb.signal = |_, _| {};
+    let error = verb.run(&entries(), &mut || {}).unwrap_err();
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+    let words: Vec<&str> = error.cause.split(' ').collect();
+    let at = words.iter().position(|word| *word == "process").unwrap();
+    let pid = words[at + 1].parse().unwrap();
+    killpg(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+}
+
+#[test]
+fn a_call_has_no_more_time_than_the_collection_has_left() {
+    let begun = Instant::now();
+    let lab = Lab::new("exec sleep 600");
+    let mut verb = lab.verb(LONG * 10);
+    verb.ends = Some(begun + Duration::from_millis(300));
+    let error = verb.run(&entries(), &mut || {}).unwrap_err();
+    assert!(error.cause.contains("not done in time"), "{error}");
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn whoever_holds_what_nix_writes_to_after_its_end_is_not_waited_for() {
+    let begun = Instant::now();
+    let script = "setsid sleep 60 & echo said >&2; exit 1";
+    let error = Lab::new(script).delete(LONG).unwrap_err();
+    assert_eq!(error.cause, "said");
+    assert!(begun.elapsed() < LONG, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use snowguard_rules::Alert;
 use tracing::{info, warn};
 
 use super::{
-    Counters, Counting, Remedies, Rest,
+    Counters, Counting, Remedies, Rest, TO_END,
     running::{Begin, Ended, Running},
 };
 use crate::{
@@ -132,15 +132,17 @@ impl Remedies {
     }
 
     /// Ends the collection that goes on, if there is one, between two paths. It is gone on with
-    /// later.
+    /// later, as after a kill if it does not end soon.
     pub(super) fn interrupt(&mut self, now_ms: i64, counters: &mut Counters) {
-        if let Some(running) = self.running.take() {
-            info!(
-                incident = running.incident(),
-                "the collection is interrupted"
-            );
+        if let Some(mut running) = self.running.take() {
+            let incident = running.incident().to_owned();
+            info!(incident, "the collection is interrupted");
             running.stop.ask();
-            self.conclude(running.end(counters), now_ms, counters);
+            if running.wait(TO_END, counters) {
+                self.conclude(running.end(counters), now_ms, counters);
+            } else {
+                warn!(incident, "the collection does not stop and is left behind");
+            }
         }
     }
 

@@ -7,7 +7,9 @@ use snowguard_host::Layout;
 use snowguard_rules::{Alert, Remedy as Asked};
 use tracing::warn;
 
-use super::{Counters, Counting, Remedies, Running, Undisturbed, alert_seen, load_machine};
+use super::{
+    Counters, Counting, Remedies, Running, TO_STOP, Undisturbed, alert_seen, load_machine,
+};
 use crate::{
     act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
     config::Settings,
@@ -167,6 +169,7 @@ impl Remedies {
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
+            patience: TO_STOP,
         };
         let kept = &mut instance.kept;
         let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());

@@ -5,6 +5,7 @@ use std::{
     io,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use snowguard_exporter::sample::{Family, count, flag};
@@ -172,12 +173,18 @@ impl Running {
         self.thread.is_finished()
     }
 
-    /// Waits for its end.
-    pub(super) fn end(mut self, counters: &mut Counters) -> Ended {
-        while !self.thread.is_finished() {
+    /// Waits for its end, but no longer than this. Whether it has ended.
+    pub(super) fn wait(&mut self, most: Duration, counters: &mut Counters) -> bool {
+        let begun = Instant::now();
+        while !self.is_ended() && begun.elapsed() < most {
             self.hear(counters);
-            thread::sleep(std::time::Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(20));
         }
+        self.is_ended()
+    }
+
+    /// What became of it. To be called once it has ended.
+    pub(super) fn end(mut self, counters: &mut Counters) -> Ended {
         self.hear(counters);
         let (alert, incident) = self.begin;
         let report = self.thread.join().unwrap_or_else(|_| {
@@ -209,8 +216,7 @@ pub(super) fn families(running: Option<&Running>) -> Vec<Family> {
         families.push(Family::gauge(
             "snowguard_gc_started_timestamp_seconds",
             "When the collection that goes on began, as seconds since 1970; absent without one",
-            std::time::Duration::from_millis(u64::try_from(running.began_ms).unwrap_or(0))
-                .as_secs_f64(),
+            Duration::from_millis(u64::try_from(running.began_ms).unwrap_or(0)).as_secs_f64(),
         ));
     }
     families.extend([
