@@ -108,7 +108,7 @@ pub(super) enum Command {
     /// Say that the system that runs is well, where `rollback.require_confirmation` asks for it.
     #[command(after_help = AFTER_HELP)]
     Confirm(Confirm),
-    /// End a hold, and let a latched remedy begin anew, after you have looked at what it failed on.
+    /// End a hold, close the breaker, and let a latched remedy begin anew, after you have looked why.
     Release(Release),
 }
 

@@ -17,7 +17,7 @@ use super::{
     Host, arguments,
     failure::Failure,
     page::Page,
-    status::{machine, profiles},
+    status::{gc_history, machine, profiles},
 };
 
 pub(super) fn run(
@@ -33,6 +33,14 @@ pub(super) fn run(
     let held = hold::standing(&state_dir);
     if let Some(refusal) = &held {
         page.line(&format!("gc is held: {}", refusal.detail))?;
+    }
+    let history = gc_history(&host.layout, &settings)?.unwrap_or_default();
+    let breaker = history.breaker(&settings.gc);
+    if let Some(breaker) = breaker {
+        page.line(&format!(
+            "the breaker of gc is open: the last {} collections freed next to nothing",
+            breaker.fruitless
+        ))?;
     }
     let system = machine(&host.layout, &settings)?;
     let profiles = profiles(&host.layout, &settings)?;
@@ -55,7 +63,8 @@ pub(super) fn run(
             ))?;
         }
     }
-    if held.is_none() && !latched && !updater {
+    let for_the_watchdog = latched || updater || breaker.is_some();
+    if held.is_none() && !for_the_watchdog {
         return page.line("Nothing is latched or held, so there is nothing to release");
     }
     if asked.dry_run {
@@ -73,7 +82,7 @@ pub(super) fn run(
         })?;
         page.line("Released: collections may begin again")?;
     }
-    if !latched && !updater {
+    if !for_the_watchdog {
         return Ok(());
     }
     let marker = state_dir.join("release");
@@ -89,11 +98,17 @@ pub(super) fn run(
                 cure: "free some space on its file system, or make it writable",
             }
         })?;
-    page.line(if latched {
-        "Released: the watchdog takes it up at its next look, and adopts what runs then"
-    } else {
-        "Released: the watchdog lets the updater go at its next look"
-    })
+    if breaker.is_some() {
+        page.line("Released: the watchdog closes the breaker at its next look")?;
+    }
+    if latched {
+        page.line(
+            "Released: the watchdog takes it up at its next look, and adopts what runs then",
+        )?;
+    } else if updater {
+        page.line("Released: the watchdog lets the updater go at its next look")?;
+    }
+    Ok(())
 }
 
 fn agreed(latched: bool, page: &mut Page<'_>) -> Result<bool, Failure> {

@@ -7,11 +7,12 @@ mod watchdog;
 
 use std::{io, path::Path, time::SystemTime};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use snowguard_exporter::state_file::{self, StateFile};
 use snowguard_host::{FactError, Layout, Profiles, System};
 use snowguard_watchdog::{
     config::Settings,
+    gc::restraint::{self, History},
     keep::{Keep, KeepError},
     record::Record,
     rollback::machine::Machine,
@@ -97,7 +98,19 @@ pub(super) fn profiles(
     settings.profiles.keys().map(kept).collect()
 }
 
-fn kept(layout: &Layout, settings: &Settings, name: &str) -> Result<Option<Machine>, KeepError> {
+/// What was done by collections before; `None` if the watchdog never kept it.
+pub(super) fn gc_history(
+    layout: &Layout,
+    settings: &Settings,
+) -> Result<Option<History>, KeepError> {
+    kept(layout, settings, restraint::KEPT)
+}
+
+fn kept<T: DeserializeOwned>(
+    layout: &Layout,
+    settings: &Settings,
+    name: &str,
+) -> Result<Option<T>, KeepError> {
     let state_dir = layout.inside(&settings.state_dir);
     Keep::new(name, &state_dir, &layout.inside(RUN_DIR)).load()
 }
@@ -107,6 +120,7 @@ impl Look {
         let layout = &host.layout;
         let machine = self.part(machine(layout, settings));
         let profiles = self.part(profiles(layout, settings)).unwrap_or_default();
+        let history = self.part(gc_history(layout, settings));
         let published = match StateFile::read(&layout.inside(state_file::PATH)) {
             Err(error) if error.is_missing() => None,
             outcome => self.part(outcome),
@@ -125,7 +139,7 @@ impl Look {
             latched: remedies::latched(known, &profiles, published.as_ref()),
             profiles: ProfileView::all(settings, profiles),
             held,
-            gc: GcView::of(&settings.gc, file_system),
+            gc: GcView::of(&settings.gc, file_system, history),
             rollback: RollbackView::of(&settings.rollback, machine, published.as_ref()),
             watchdog: WatchdogView::of(published.as_ref(), now),
             system,
@@ -188,6 +202,9 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
     }
     if report.held == Some(true) {
         page.heading("HELD by an operator: no collection is begun")?;
+    }
+    if let Some(sentence) = report.gc.breaker() {
+        page.heading(&sentence)?;
     }
     let profiles = report.profiles.iter().map(|profile| &profile.rollback);
     for closure in std::iter::once(&report.rollback)

@@ -4,7 +4,7 @@
 //! spread of their beginnings over a fleet. Pure: what was done is a parameter, and so is the
 //! time. A clock that was set back makes what was recorded in its future as old as now.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,9 @@ use super::{
 
 const DAY_MS: i64 = 86_400_000;
 
+/// The name of the document that the history is kept as.
+pub const KEPT: &str = "gc-history";
+
 /// What was done, as far as it bears on what is done next. Outlives a restart.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -26,6 +29,17 @@ pub struct History {
     fruitless: u32,
     /// When the last of them ended.
     fruitless_at_ms: i64,
+    /// By alert, when what was done or planned for it ended and did not help.
+    resting_ms: BTreeMap<String, i64>,
+}
+
+/// A breaker that is open: no collection begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Breaker {
+    /// So many collections in a row brought next to nothing.
+    pub fruitless: u32,
+    /// When the next one may begin, milliseconds since the epoch.
+    pub until_ms: i64,
 }
 
 /// What asks for a collection.
@@ -46,6 +60,9 @@ impl History {
     /// and forgets what is older than a day. To be called before anything is asked.
     pub fn settle(&mut self, now_ms: i64) {
         self.fruitless_at_ms = self.fruitless_at_ms.min(now_ms);
+        self.resting_ms
+            .values_mut()
+            .for_each(|ended| *ended = (*ended).min(now_ms));
         self.ended_ms
             .iter_mut()
             .for_each(|ended| *ended = (*ended).min(now_ms));
@@ -56,13 +73,14 @@ impl History {
     /// Why a collection that is asked for does not begin now.
     pub fn refusal(&self, policy: &Policy, asked: Asked<'_>, now_ms: i64) -> Option<Refusal> {
         let refused = |reason, detail| Some(Refusal { reason, detail });
-        let retry_ms = self.fruitless_at_ms.saturating_add(DAY_MS);
-        if self.is_breaker_open(policy) && now_ms < retry_ms {
+        if let Some(breaker) = self.breaker(policy)
+            && now_ms < breaker.until_ms
+        {
             let detail = format!(
                 "the last {} collections freed next to nothing: something else holds the space (a \
                  snapshot, deleted files that are open) or fills it as fast; the next try is a day \
                  after the last, or after `snowguard release`",
-                self.fruitless
+                breaker.fruitless
             );
             return refused(Reason::Breaker, detail);
         }
@@ -108,10 +126,38 @@ impl History {
         *self = Self::default();
     }
 
-    /// True while collections are not begun because those before brought nothing.
-    pub fn is_breaker_open(&self, policy: &Policy) -> bool {
-        policy.breaker > 0 && self.fruitless >= policy.breaker
+    /// The breaker, if it is open; beyond its time one collection is tried, and closes or opens it
+    /// again.
+    pub fn breaker(&self, policy: &Policy) -> Option<Breaker> {
+        (policy.breaker > 0 && self.fruitless >= policy.breaker).then(|| Breaker {
+            fruitless: self.fruitless,
+            until_ms: self.fruitless_at_ms.saturating_add(DAY_MS),
+        })
     }
+
+    /// What was done or planned for an alert did not help it, and would not a moment later either.
+    pub fn rest(&mut self, policy: &Policy, alert: &str, now_ms: i64) {
+        let cooldown = millis(policy.cooldown);
+        self.resting_ms
+            .retain(|_, ended| now_ms.saturating_sub(*ended) < cooldown);
+        self.resting_ms.insert(alert.to_owned(), now_ms);
+    }
+
+    /// Until when nothing is planned for an alert, if it is not yet then.
+    pub fn rests_until(&self, policy: &Policy, alert: &str, now_ms: i64) -> Option<i64> {
+        let ended = self.resting_ms.get(alert)?;
+        let until_ms = ended.saturating_add(millis(policy.cooldown));
+        (now_ms < until_ms).then_some(until_ms)
+    }
+
+    /// The limits are others now, which may help where those before did not.
+    pub fn rest_no_more(&mut self) {
+        self.resting_ms.clear();
+    }
+}
+
+fn millis(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Less than the minimum gain of what was promised, in bytes and in inodes.

@@ -69,15 +69,9 @@ pub(super) struct Remedies {
     /// The collection that goes on now.
     running: Option<Running>,
     restraint: restraint::Restraint,
-    /// By alert, when the gc remedy may plan for it again.
-    resting: HashMap<String, Rest>,
     /// The incidents that go on, and the last refusal of each that was recorded: the same one is
     /// not recorded each tick.
     told: HashMap<String, Option<Reason>>,
-}
-
-struct Rest {
-    until_ms: i64,
 }
 
 impl Remedies {
@@ -98,7 +92,6 @@ impl Remedies {
             profiles: profiles::load(layout, settings, BTreeMap::new())?,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             restraint: restraint::Restraint::load(layout, &state_dir)?,
-            resting: HashMap::new(),
             told: HashMap::new(),
             layout: layout.clone(),
             settings: settings.clone(),
@@ -111,7 +104,7 @@ impl Remedies {
         self.profiles = profiles::load(&self.layout, settings, before)?;
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
         // Other limits may help where those before did not.
-        self.resting.clear();
+        self.restraint.rest_no_more();
         self.settings = settings.clone();
         Ok(())
     }

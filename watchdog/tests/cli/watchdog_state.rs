@@ -297,16 +297,21 @@ fn an_updater_that_is_held_is_told_of_first_and_can_be_released() {
 }
 
 /// A watchdog that looks every second; it is stopped with the test.
-struct Watching(Child);
+pub(crate) struct Watching(Child);
 
 impl Watching {
     fn start(host: &Fixture) -> Self {
-        let config = host.beside("watch.toml", "[watchdog]\ninterval = \"1s\"\n");
+        Self::with(host, "[watchdog]\ninterval = \"1s\"\n")
+    }
+
+    /// One with this configuration.
+    pub(crate) fn with(host: &Fixture, text: &str) -> Self {
+        let config = host.beside("watch.toml", text);
         let mut command = host.command(&["watch", "--config", &config]);
         Self(command.stderr(Stdio::null()).spawn().unwrap())
     }
 
-    fn terminate(&mut self) -> Option<i32> {
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = Pid::from_raw(self.0.id().try_into().unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
         self.0.wait().unwrap().code()

@@ -5,7 +5,9 @@ use snowguard_exporter::state_file::StateFile;
 use snowguard_host::store::FileSystem;
 use snowguard_watchdog::{
     config::Settings,
-    gc, rollback,
+    gc,
+    gc::restraint::History,
+    rollback,
     rollback::{
         facts::{Deploy, GenerationId},
         machine::Machine,
@@ -76,11 +78,28 @@ pub(super) struct GcView {
     trigger: Option<gc::policy::Space>,
     target: Option<gc::policy::Space>,
     needed: Option<gc::policy::Space>,
+    /// True if no collection begins because those before brought nothing; `None` if that could
+    /// not be read.
+    breaker_open: Option<bool>,
+    /// Collections in a row that brought next to nothing, if so many that the breaker is open.
+    fruitless: Option<u32>,
+    /// When the next collection may begin, if the breaker is open.
+    breaker_until: Option<String>,
 }
 
 impl GcView {
-    pub(super) fn of(policy: &gc::policy::Policy, file_system: Option<&FileSystem>) -> Self {
+    /// `history` is `None` if it could not be read, `Some(None)` if the watchdog never kept one.
+    pub(super) fn of(
+        policy: &gc::policy::Policy,
+        file_system: Option<&FileSystem>,
+        history: Option<Option<History>>,
+    ) -> Self {
+        let history = history.map(Option::unwrap_or_default);
+        let breaker = history.as_ref().and_then(|history| history.breaker(policy));
         Self {
+            breaker_open: history.as_ref().map(|_| breaker.is_some()),
+            fruitless: breaker.map(|breaker| breaker.fruitless),
+            breaker_until: breaker.map(|breaker| text::time_ms(breaker.until_ms)),
             mode: text::mode(policy.mode),
             trigger: file_system.map(|file_system| policy.trigger_on(file_system)),
             target: file_system.map(|file_system| policy.target_on(file_system)),
@@ -89,14 +108,27 @@ impl GcView {
     }
 
     pub(super) fn sentence(&self) -> String {
-        match (self.trigger, self.target) {
-            (Some(trigger), Some(target)) => format!(
+        let limits = match (self.trigger, self.target) {
+            (Some(trigger), Some(target)) => Some(format!(
                 "trips below {} available, frees up to {}",
                 text::size(trigger.bytes),
                 text::size(target.bytes)
-            ),
-            _ => String::new(),
-        }
+            )),
+            _ => None,
+        };
+        let breaker = self.breaker_until.as_ref();
+        let breaker = breaker.map(|until| format!("breaker open until {until}"));
+        let parts: Vec<String> = breaker.into_iter().chain(limits).collect();
+        parts.join("; ")
+    }
+
+    /// That the breaker is open, for whoever needs to know first.
+    pub(super) fn breaker(&self) -> Option<String> {
+        let (fruitless, until) = (self.fruitless?, self.breaker_until.as_ref()?);
+        Some(format!(
+            "BREAKER OPEN: the last {fruitless} collections freed next to nothing, and none is \
+             begun before {until}; look what fills the disk, then `snowguard release`"
+        ))
     }
 }
 

@@ -173,3 +173,28 @@ fn a_history_of_an_older_version_is_read() {
         History::default()
     );
 }
+
+#[test]
+fn what_did_not_help_an_alert_is_not_tried_again_within_the_pause_even_after_a_restart() {
+    let policy = Policy {
+        cooldown: Duration::from_secs(600),
+        ..policy()
+    };
+    let mut history = History::default();
+    history.rest(&policy, "Low", NOW);
+    let text = serde_json::to_string(&history).unwrap();
+    let mut history: History = serde_json::from_str(&text).unwrap();
+    let until = NOW + 600_000;
+    assert_eq!(history.rests_until(&policy, "Low", until - 1), Some(until));
+    assert_eq!(history.rests_until(&policy, "Low", until), None);
+    assert_eq!(history.rests_until(&policy, "Other", NOW), None);
+    // A clock that was set back does not make it longer.
+    history.settle(NOW - 24 * HOUR);
+    let until = until - 24 * HOUR;
+    assert_eq!(history.rests_until(&policy, "Low", until), None);
+    // What is over is not kept for ever.
+    history.rest(&policy, "Other", NOW);
+    assert!(history.resting_ms.keys().eq(["Other"]));
+    history.release();
+    assert_eq!(history, History::default());
+}

@@ -8,7 +8,7 @@ use snowguard_rules::Alert;
 use tracing::{info, warn};
 
 use super::{
-    Counters, Counting, Remedies, Rest, TO_END,
+    Counters, Counting, Remedies, TO_END,
     running::{Begin, Ended, Running},
 };
 use crate::{
@@ -181,9 +181,7 @@ impl Remedies {
             Some(reason) => reason == Reason::CannotHelp,
         };
         if rests {
-            let cooldown = i64::try_from(self.settings.gc.cooldown.as_millis()).unwrap_or(i64::MAX);
-            let until_ms = now_ms.saturating_add(cooldown);
-            self.resting.insert(alert, Rest { until_ms });
+            self.restraint.rest(&self.settings.gc, &alert, now_ms);
         }
     }
 
@@ -196,7 +194,7 @@ impl Remedies {
     /// Why nothing is even planned for this alert.
     fn standing_refusal(&mut self, alert: &Alert, incident: &str, now_ms: i64) -> Option<Refusal> {
         (self.forbidden())
-            .or_else(|| self.rest(alert, now_ms))
+            .or_else(|| self.rests(alert, now_ms))
             .or_else(|| self.restrained(alert, incident, now_ms))
     }
 
@@ -210,19 +208,6 @@ impl Remedies {
             });
         }
         hold::standing(&self.layout.inside(&self.settings.state_dir))
-    }
-
-    /// How long this alert must wait after a collection that did not help it.
-    fn rest(&self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
-        let rest = self.resting.get(&alert.rule.name)?;
-        (now_ms < rest.until_ms).then(|| Refusal {
-            reason: Reason::Cooldown,
-            detail: format!(
-                "what was planned last for {} did not bring it to an end; the next look is at {}",
-                alert.rule.name,
-                time(rest.until_ms)
-            ),
-        })
     }
 
     /// Records a refusal, once for as long as it stays the same.
@@ -332,7 +317,7 @@ fn incident_of(alert: &Alert) -> String {
     format!("gc-{}-{}", alert.rule.name, alert.active_at_ms)
 }
 
-fn time(at_ms: i64) -> String {
+pub(super) fn time(at_ms: i64) -> String {
     jiff::Timestamp::from_millisecond(at_ms).map_or_else(
         |_| at_ms.to_string(),
         |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),

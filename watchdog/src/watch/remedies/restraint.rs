@@ -6,12 +6,12 @@ use snowguard_host::{Layout, store::FileSystem};
 use snowguard_rules::{Alert, AlertState};
 use tracing::warn;
 
-use super::Remedies;
+use super::{Remedies, collection::time};
 use crate::{
     gc::{
-        plan::Refusal,
+        plan::{Reason, Refusal},
         policy::{Policy, Space},
-        restraint::{Asked, History},
+        restraint::{Asked, History, KEPT},
         run::Report,
     },
     keep::{Keep, KeepError},
@@ -28,7 +28,7 @@ pub(super) struct Restraint {
 
 impl Restraint {
     pub(super) fn load(layout: &Layout, state_dir: &Path) -> Result<Self, KeepError> {
-        let mut kept = Keep::new("gc-history", state_dir, &layout.inside(RUN_DIR));
+        let mut kept = Keep::new(KEPT, state_dir, &layout.inside(RUN_DIR));
         // Without an id all hosts of a fleet begin at once, as they would without this.
         let host = fs::read_to_string(layout.inside("/etc/machine-id")).unwrap_or_default();
         Ok(Self {
@@ -52,6 +52,21 @@ impl Restraint {
         }
     }
 
+    /// What was done or planned for an alert did not help it.
+    pub(super) fn rest(&mut self, policy: &Policy, alert: &str, now_ms: i64) {
+        self.history.rest(policy, alert, now_ms);
+        self.save();
+    }
+
+    /// The limits are others.
+    pub(super) fn rest_no_more(&mut self) {
+        let before = self.history.clone();
+        self.history.rest_no_more();
+        if self.history != before {
+            self.save();
+        }
+    }
+
     /// An operator has looked.
     pub(super) fn release(&mut self) {
         self.history.release();
@@ -66,6 +81,21 @@ impl Restraint {
 }
 
 impl Remedies {
+    /// How long this alert must wait after a collection that did not help it.
+    pub(super) fn rests(&mut self, alert: &Alert, now_ms: i64) -> Option<Refusal> {
+        let (name, history) = (&alert.rule.name, &mut self.restraint.history);
+        history.settle(now_ms);
+        let until_ms = history.rests_until(&self.settings.gc, name, now_ms)?;
+        Some(Refusal {
+            reason: Reason::Cooldown,
+            detail: format!(
+                "what was planned last for {name} did not bring it to an end; the next look is at \
+                 {}",
+                time(until_ms)
+            ),
+        })
+    }
+
     /// What the collections before say against one for this alert.
     pub(super) fn restrained(
         &mut self,
