@@ -8,7 +8,6 @@ use snowguard_exporter::{
     config::{DEFAULT_PATH, Source},
     units::{ByteSize, TimeSpan},
 };
-use snowguard_host::store::FileSystem;
 use snowguard_rules::RuleSet;
 use snowguard_watchdog::{config::Settings, watch};
 
@@ -25,19 +24,7 @@ struct Report {
 pub(super) fn run(host: &Host, asked: &Facts, page: &mut Page<'_>) -> Result<(), Failure> {
     let settings = host.settings()?;
     let rules = watch::load_rules(&host.layout, &settings)?;
-    // Bytes against a share of the disk: only the host can tell which is more.
-    if let Ok(file_system) = FileSystem::read(&host.layout) {
-        let trigger = settings.gc.trigger_on(&file_system).bytes;
-        let target = settings.gc.target_on(&file_system).bytes;
-        if trigger >= target {
-            return Err(Failure::Limits(format!(
-                "`gc.trigger` is {} on this host's store and `gc.target` {}; the trigger must be \
-                 below the target",
-                text::size(trigger),
-                text::size(target)
-            )));
-        }
-    }
+    watch::fits(&host.layout, &settings).map_err(Failure::Limits)?;
     let summary = summary(&settings, &rules);
     if asked.json {
         return page.json(&Report {

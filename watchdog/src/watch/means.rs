@@ -25,6 +25,7 @@ use crate::{
     probe::Means,
     record::Mode,
     rollback::fleet_lock,
+    text::bytes,
 };
 
 /// How long to wait for Nix to let go of a profile.
@@ -131,28 +132,42 @@ pub(super) fn able_to_act(layout: &Layout, settings: &Settings) -> Result<(), Wa
                 .to_owned(),
         ));
     }
-    if let Ok(file_system) = FileSystem::read(layout) {
-        let (trigger, target) = (
-            settings.gc.trigger_on(&file_system),
-            settings.gc.target_on(&file_system),
-        );
-        if settings.gc.mode != Mode::Off && trigger.bytes >= target.bytes {
-            return Err(WatchError::CannotAct(format!(
-                "`gc.trigger` is {} bytes here and `gc.target` {}: the target must be larger",
-                trigger.bytes, target.bytes
-            )));
+    fits(layout, settings).map_err(WatchError::CannotAct)
+}
+
+/// What only the host can tell of the limits: bytes against its disks.
+///
+/// # Errors
+/// Which limit cannot be kept here, and what would be right.
+pub fn fits(layout: &Layout, settings: &Settings) -> Result<(), String> {
+    let gc = &settings.gc;
+    if let Ok(file_system) = FileSystem::read(layout)
+        && gc.mode != Mode::Off
+    {
+        let trigger = gc.trigger_on(&file_system).bytes;
+        let target = gc.target_on(&file_system).bytes;
+        if trigger >= target {
+            return Err(format!(
+                "`gc.trigger` is {} on this host's store and `gc.target` {}; the trigger must be \
+                 below the target",
+                bytes(trigger),
+                bytes(target)
+            ));
         }
     }
-    if let Ok(state) = FileSystem::of_state(layout) {
-        let ballast = settings.gc.ballast.0;
+    if let Ok(state) = FileSystem::of_state(layout)
+        && gc.mode == Mode::Act
+    {
         // Beyond that the reserve is itself what fills the disk.
         let most = state.size_bytes / BALLAST_SHARE;
-        if settings.gc.mode == Mode::Act && ballast > most {
-            return Err(WatchError::CannotAct(format!(
-                "`gc.ballast` is {ballast} bytes, and the file system of {:?} bears {most} at most \
-                 (a {BALLAST_SHARE}th of it): make it smaller, or \"0B\" for none",
-                layout.state()
-            )));
+        if gc.ballast.0 > most {
+            return Err(format!(
+                "`gc.ballast` is {}, and the file system of {:?} bears {} at most (a \
+                 {BALLAST_SHARE}th of it): make it smaller, or \"0B\" for none",
+                bytes(gc.ballast.0),
+                layout.state(),
+                bytes(most)
+            ));
         }
     }
     Ok(())

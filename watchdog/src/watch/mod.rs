@@ -29,7 +29,7 @@ use snowguard_host::Layout;
 use tracing::{info, warn};
 
 pub(crate) use means::authorities;
-pub use means::collected_host;
+pub use means::{collected_host, fits};
 pub use rules::load_rules;
 use tick::Watch;
 

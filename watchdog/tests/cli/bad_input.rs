@@ -123,6 +123,11 @@ fn a_configuration_with_anything_wrong_in_it_is_refused_as_a_whole() {
             "[gc]\ntrigger = \"9000TiB\"\n",
             &["gc.trigger", "8.7 PiB", "below"],
         ),
+        // So is this.
+        (
+            "[gc]\nmode = \"act\"\nballast = \"9000TiB\"\n",
+            &["gc.ballast", "a 5th", "\"0B\" for none"],
+        ),
         ("[gc]\ndeadline = \"0s\"\n", &["gc.deadline", "at least 1s"]),
         ("[gc]\nmode = \"yolo\"\n", &["yolo", "observe"]),
         ("[exporter]\nlisten = 7\n", &["listen"]),
