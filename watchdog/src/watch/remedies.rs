@@ -40,6 +40,7 @@ use crate::{
 
 mod collection;
 mod profiles;
+mod reserve;
 mod restraint;
 mod running;
 mod undisturbed;
@@ -62,6 +63,8 @@ pub(super) struct Remedies {
     /// The same for profiles that are no system, by name.
     profiles: BTreeMap<String, Instance>,
     ballast: Ballast,
+    /// What was wrong with it when it was last made or dropped.
+    ballast_error: Option<String>,
     /// The incident of a collection that was begun and not ended: by a kill, if it is there at
     /// the start.
     begun: Option<String>,
@@ -91,6 +94,7 @@ impl Remedies {
             machine_kept,
             profiles: profiles::load(layout, settings, BTreeMap::new())?,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
+            ballast_error: None,
             restraint: restraint::Restraint::load(layout, &state_dir)?,
             told: HashMap::new(),
             layout: layout.clone(),

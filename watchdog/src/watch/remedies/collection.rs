@@ -1,9 +1,8 @@
-//! The gc remedy: whether it is due, and the ballast between two collections.
+//! The gc remedy: whether it is due.
 
 use std::path::PathBuf;
 
 use serde_json::json;
-use snowguard_host::store::FileSystem;
 use snowguard_rules::Alert;
 use tracing::{info, warn};
 
@@ -243,47 +242,6 @@ impl Remedies {
         newest
             .map(|generation| PathBuf::from(&generation.store_path))
             .collect()
-    }
-
-    /// Puts the ballast back in place, once the disk has recovered: the target is reached, and
-    /// what the ballast takes does not trip the next alert. One that is configured away is
-    /// dropped.
-    pub(super) fn keep_ballast(&mut self) {
-        if self.settings.gc.mode != Mode::Act {
-            return;
-        }
-        if self.ballast.size() == 0 {
-            if let Err(error) = self.ballast.drop_all() {
-                warn!(%error, "the ballast stays");
-            }
-            return;
-        }
-        if self.ballast.is_whole() {
-            return;
-        }
-        let Ok(file_system) = FileSystem::read(&self.layout) else {
-            return;
-        };
-        let left = file_system.avail_bytes.saturating_sub(self.ballast.size());
-        if self.settings.gc.need(&file_system) != Space::NONE
-            || left <= self.settings.gc.trigger_on(&file_system).bytes
-        {
-            return;
-        }
-        // It lies beside the database, which may be on a disk of its own. One that it would all but
-        // fill would be filled and emptied again in each tick.
-        let room = FileSystem::of_state(&self.layout).map_or(0, |state| state.avail_bytes);
-        if room < self.ballast.size().saturating_mul(2) {
-            return;
-        }
-        // A collection by hand may be about to drop it.
-        let Ok(_alone) = Alone::take(&self.layout.inside(RUN_DIR)) else {
-            return;
-        };
-        match self.ballast.make() {
-            Ok(()) => info!(bytes = self.ballast.size(), "the ballast is in place"),
-            Err(error) => warn!(%error, "there is no ballast"),
-        }
     }
 
     fn line(
