@@ -12,6 +12,7 @@ use std::{
     collections::VecDeque,
     fs, io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use tracing::{error, info, warn};
@@ -20,8 +21,14 @@ pub use self::{
     files::{Rotation, path_in},
     read::{Contents, Unreadable, read},
 };
-use crate::record::{Record, Recorder, Step};
+use crate::{
+    keep,
+    record::{Record, Recorder, Step},
+};
 
+/// How long another writer is waited for. A journal that two write at once is still one: it is
+/// then not rotated, and what a full disk cut short is there twice.
+const TURN: Duration = Duration::from_secs(1);
 /// Lines kept in memory while the file cannot be written; the oldest go first.
 const WAITING: usize = 10_000;
 
@@ -36,6 +43,8 @@ pub struct Journal {
     failing: bool,
     /// It could not be rotated, and grows on.
     stuck: bool,
+    /// Its turn did not come the last time, which is not waited for once more.
+    crowded: bool,
 }
 
 impl Journal {
@@ -44,8 +53,13 @@ impl Journal {
     /// record.
     pub fn at(state_dir: &Path, run_dir: &Path) -> Self {
         let spill = path_in(run_dir);
-        let waiting = match fs::read_to_string(&spill) {
-            Ok(text) => text.lines().map(str::to_owned).collect(),
+        // Bytes that are no text spoil their own line and no other.
+        let waiting = match fs::read(&spill) {
+            Ok(bytes) => bytes
+                .split(|byte| *byte == b'\n')
+                .filter(|line| !line.is_empty())
+                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .collect(),
             Err(error) => {
                 if error.kind() != io::ErrorKind::NotFound {
                     warn!(path = %spill.display(), %error, "lines that wait for the journal cannot be read");
@@ -60,6 +74,7 @@ impl Journal {
             waiting,
             failing: false,
             stuck: false,
+            crowded: false,
         }
     }
 
@@ -80,15 +95,22 @@ impl Journal {
         if self.waiting.is_empty() {
             return;
         }
-        // A journal that cannot be rotated is one that grows: no line is lost for it.
-        let rotated = self.rotation.make_room(&self.path, &self.waiting);
+        let patience = if self.crowded { Duration::ZERO } else { TURN };
+        let turn = files::turn(&self.path, patience);
+        self.crowded = turn.is_none();
+        // A journal that cannot be rotated is one that grows: no line is lost for it. Nor is it
+        // rotated beside another writer, who may be about to do so.
+        let rotated = match turn {
+            Some(_) => self.rotation.make_room(&self.path, &self.waiting),
+            None => Ok(()),
+        };
         if let Err(error) = &rotated
             && !self.stuck
         {
             warn!(path = %self.path.display(), %error, "the journal cannot be rotated and grows on");
         }
         self.stuck = rotated.is_err();
-        match files::append(&self.path, &self.waiting) {
+        match files::append(&self.path, &self.waiting, turn.is_some()) {
             Ok(()) => {
                 self.waiting.clear();
                 // If it stays, its lines are in the journal twice; better than not at all.
@@ -108,11 +130,8 @@ impl Journal {
                     .iter()
                     .map(|line| format!("{line}\n"))
                     .collect();
-                if let Some(directory) = self.spill.parent() {
-                    // Without tmpfs, too, they wait in memory alone.
-                    let _ = fs::create_dir_all(directory);
-                }
-                let _ = fs::write(&self.spill, lines);
+                // Without tmpfs, too, they wait in memory alone.
+                let _ = keep::replace(&self.spill, lines.as_bytes());
             }
         }
     }

@@ -7,7 +7,11 @@ use std::{
     io::{self, Read, Seek, SeekFrom, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
+
+const POLL: Duration = Duration::from_millis(10);
 
 /// How much of the past is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +56,22 @@ impl Rotation {
     }
 }
 
+/// The turn of one writer, of several programs that write the same journal: a lock on its
+/// directory, which takes no file. `None` if it does not come soon enough.
+pub(super) fn turn(path: &Path, patience: Duration) -> Option<File> {
+    let directory = path.parent()?;
+    fs::create_dir_all(directory).ok()?;
+    let directory = File::open(directory).ok()?;
+    let begun = Instant::now();
+    while directory.try_lock().is_err() {
+        if begun.elapsed() >= patience {
+            return None;
+        }
+        thread::sleep(POLL);
+    }
+    Some(directory)
+}
+
 /// Where the journal of a state directory is: its newest file.
 pub fn path_in(state_dir: &Path) -> PathBuf {
     state_dir.join("journal.jsonl")
@@ -68,8 +88,9 @@ pub(super) fn numbered(path: &Path, number: u32) -> PathBuf {
 }
 
 /// One write for all lines, so that a kill leaves at most one torn line, at the end. A torn line
-/// of before gets its newline first, so that it spoils no other.
-pub(super) fn append(path: &Path, lines: &VecDeque<String>) -> io::Result<()> {
+/// of before gets its newline first, so that it spoils no other. `alone` says that no other writer
+/// appends meanwhile.
+pub(super) fn append(path: &Path, lines: &VecDeque<String>, alone: bool) -> io::Result<()> {
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)?;
     }
@@ -89,8 +110,8 @@ pub(super) fn append(path: &Path, lines: &VecDeque<String>) -> io::Result<()> {
         text.push_str(line);
         text.push('\n');
     }
-    let written = file
-        .write_all(text.as_bytes())
+    let mut written = 0;
+    let outcome = write(&mut file, text.as_bytes(), &mut written)
         .and_then(|()| file.sync_data())
         .and_then(|()| {
             if length == 0 {
@@ -99,11 +120,35 @@ pub(super) fn append(path: &Path, lines: &VecDeque<String>) -> io::Result<()> {
                 Ok(())
             }
         });
-    if written.is_err() {
-        // A full disk takes part of a write. It is taken back, or the lines would be there twice.
+    if outcome.is_err() && alone {
+        take_back(&file, length, written)?;
+    }
+    outcome
+}
+
+/// As `write_all`, which does not say how far it came.
+fn write(file: &mut File, mut text: &[u8], written: &mut u64) -> io::Result<()> {
+    while !text.is_empty() {
+        match file.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(more) => {
+                *written += more as u64;
+                text = &text[more..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// A full disk takes part of a write. It is taken back, or the lines would be there twice; not so
+/// if anything else was appended, which would go with it.
+pub(super) fn take_back(file: &File, length: u64, written: u64) -> io::Result<()> {
+    if file.metadata()?.len() == length.saturating_add(written) {
         file.set_len(length)?;
     }
-    written
+    Ok(())
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

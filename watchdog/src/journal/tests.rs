@@ -187,3 +187,66 @@ fn a_line_that_is_no_record_is_named_and_the_others_are_read() {
         unreadable[1]
     );
 }
+
+#[test]
+fn a_waiting_line_that_is_no_text_takes_no_other_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    let line = |message: &str| serde_json::to_string(&record(message)).unwrap();
+    fs::create_dir(&run).unwrap();
+    let spill = [line("one").as_bytes(), b"\n\xff{\n", line("two").as_bytes()].concat();
+    fs::write(path_in(&run), spill).unwrap();
+    let mut journal = Journal::at(&state, &run);
+    assert_eq!(journal.waiting(), 3);
+    journal.flush();
+    assert_eq!(messages(&state), ["one", "two"]);
+}
+
+#[test]
+fn lines_that_wait_are_replaced_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    fs::write(&state, "").unwrap();
+    let mut journal = Journal::at(&state, &run);
+    journal.record(record("one"));
+    // Whoever reads it now, after a kill at any point, reads all of it.
+    let mut opened = fs::File::open(path_in(&run)).unwrap();
+    journal.record(record("two"));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut opened, &mut text).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    assert_eq!(Journal::at(&state, &run).waiting(), 2);
+}
+
+#[test]
+fn while_another_writer_is_at_it_no_file_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = Journal::at(dir.path(), &dir.path().join("run")).rotated(small());
+    for message in numbers(0..2) {
+        journal.record(record(&message));
+    }
+    let other = fs::File::open(dir.path()).unwrap();
+    other.lock().unwrap();
+    journal.record(record("02"));
+    assert_eq!(journal.waiting(), 0);
+    assert!(!dir.path().join("journal.jsonl.1").exists());
+    other.unlock().unwrap();
+    journal.record(record("03"));
+    assert!(dir.path().join("journal.jsonl.1").exists());
+    assert_eq!(messages(dir.path()), numbers(0..4));
+}
+
+#[test]
+fn what_another_writer_appended_is_not_cut_off_with_what_a_full_disk_cut_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = path_in(dir.path());
+    fs::write(&path, "before\nhalf of o").unwrap();
+    let file = fs::File::options().append(true).open(&path).unwrap();
+    let (length, written) = (7, 9);
+    fs::write(&path, "before\nhalf of oof another\n").unwrap();
+    files::take_back(&file, length, written).unwrap();
+    assert!(fs::read_to_string(&path).unwrap().ends_with("of another\n"));
+    fs::write(&path, "before\nhalf of o").unwrap();
+    files::take_back(&file, length, written).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "before\n");
+}
