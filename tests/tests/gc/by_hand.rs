@@ -5,9 +5,10 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use nix::mount::{MntFlags, umount2};
 use snowguard_host::{Layout, store::FileSystem};
 use snowguard_tests::{host::Host, lab, programs};
-use snowguard_watchdog::{gc::alone::Alone, record::Step};
+use snowguard_watchdog::{act::ballast::Ballast, gc::alone::Alone, record::Step};
 
 fn snowguard(host: &Host, args: &[&str]) -> Output {
     let mut command = Command::new(programs::snowguard());
@@ -123,4 +124,43 @@ fn a_hold_ends_a_collection_by_hand_that_goes_on() {
     let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
     assert_eq!(output.status.code(), Some(4), "{}", said(&output));
     assert!(said(&output).contains("stopped"), "{}", said(&output));
+}
+
+#[test]
+fn where_no_inode_is_left_for_a_lock_or_a_hold_the_ballast_gives_way() {
+    let (host, alive, _) = furnished();
+    host.configure("", "[gc]\nmode = 'act'\nballast = '16MiB'\n");
+    // `/run` is on the disk that is full, as in a chroot store.
+    umount2(&host.root().join("run"), MntFlags::MNT_DETACH).unwrap();
+    let layout = Layout::new(host.root());
+    let ballast = Ballast::of(&layout, 16 << 20);
+    ballast.make().unwrap();
+    let files_free = || FileSystem::read(&layout).unwrap().files_free;
+    host.store.fill_inodes();
+    assert_eq!(files_free(), 0);
+    for args in [
+        &["hold"][..],
+        &["release", "--yes"],
+        &["gc", "--free", "1MiB", "--yes"],
+    ] {
+        let output = snowguard(&host, args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", said(&output));
+    }
+    assert!(host.store.is_valid(&alive));
+
+    // With nothing to give it is refused, and not for a collection that there is not.
+    ballast.drop_all().unwrap();
+    fs::remove_dir_all(host.root().join("run/snowguard")).unwrap();
+    fs::remove_dir_all(host.root().join("many")).unwrap();
+    host.store.fill_inodes();
+    assert_eq!(files_free(), 0);
+    let output = snowguard(&host, &["gc", "--free", "1MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(
+        said(&output).contains("refused (blind)"),
+        "{}",
+        said(&output)
+    );
+    assert!(said(&output).contains("free an inode"), "{}", said(&output));
+    host.store.verify();
 }

@@ -5,6 +5,8 @@
 //! The state directory may be a user's, so what is found in the place of the ballast is looked at:
 //! no link is followed, and a directory that somebody else may write to is not gone into.
 
+mod giving_way;
+
 use std::{
     fs::{self, File},
     io::{self, Write},

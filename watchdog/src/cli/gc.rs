@@ -16,13 +16,12 @@ use signal_hook::{
 use snowguard_exporter::units::{Amount, ByteSize};
 use snowguard_host::store::FileSystem;
 use snowguard_watchdog::{
-    act::daemon::Stop,
+    act::{ballast::Ballast, daemon::Stop},
     clock,
     config::Settings,
     gc::{
-        alone::{Alone, NotAlone},
+        alone::Alone,
         hold,
-        plan::{Reason, Refusal},
         policy::Policy,
         run::{End, Progress, Report, collect},
     },
@@ -58,7 +57,12 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
         return Err(Failure::Refused(refusal));
     }
     // Let go of while the question stands: an emergency would not wait for the answer.
-    drop(Alone::take(&run_dir).map_err(not_alone)?);
+    let ballast = Ballast::of(&host.layout, settings.gc.ballast.0);
+    let alone = || {
+        let alone = Alone::take_giving_way(&run_dir, &ballast);
+        alone.map_err(|error| Failure::Refused(error.refusal()))
+    };
+    drop(alone()?);
     if !asked.plan.facts.json {
         plan::run(host, &asked.plan, page)?;
         page.line("")?;
@@ -67,7 +71,7 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
         return page.line("Nothing was done");
     }
     page.flush()?;
-    let _alone = Alone::take(&run_dir).map_err(not_alone)?;
+    let _alone = alone()?;
     let stop = Stop::new();
     heed_signals(&stop)?;
     heed_hold(&stop, state_dir.clone());
@@ -86,13 +90,6 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
         let _ = writeln!(io::stderr(), "\r\u{1b}[K");
     }
     conclude(report, &incident, asked.plan.facts.json, page)
-}
-
-fn not_alone(error: NotAlone) -> Failure {
-    Failure::Refused(Refusal {
-        reason: Reason::Collecting,
-        detail: error.to_string(),
-    })
 }
 
 /// To act is what was asked for; the limits are those of the configuration.

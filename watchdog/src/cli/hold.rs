@@ -1,6 +1,6 @@
 //! `snowguard hold`: an operator wants nothing collected until `snowguard release`.
 
-use snowguard_watchdog::gc::hold;
+use snowguard_watchdog::{act::ballast::Ballast, gc::hold};
 
 use super::{Host, arguments, failure::Failure, page::Page};
 
@@ -18,7 +18,9 @@ pub(super) fn run(
         return Err(Failure::NotRoot("hold collections"));
     }
     let why = asked.reason.as_deref().unwrap_or_default();
-    hold::hold(&state_dir, why).map_err(|source| Failure::Io {
+    let ballast = Ballast::of(&host.layout, settings.gc.ballast.0);
+    let held = ballast.giving_way(&state_dir, || hold::hold(&state_dir, why));
+    held.map_err(|source| Failure::Io {
         attempt: "hold collections",
         path: hold::path_in(&state_dir),
         source,

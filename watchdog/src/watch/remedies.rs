@@ -20,7 +20,7 @@ use super::{
 use crate::{
     act::{ballast::Ballast, set_profile::SetProfile, target_root::TargetRoot},
     config::Settings,
-    gc::plan::Reason,
+    gc::{alone::Alone, plan::Reason},
     journal::Journal,
     keep::{Keep, KeepError},
     probe::ProbeResult,
@@ -81,6 +81,7 @@ impl Remedies {
     pub(super) fn begin(layout: &Layout, settings: &Settings) -> Result<Self, WatchError> {
         able_to_act(layout, settings)?;
         let state_dir = layout.inside(&settings.state_dir);
+        Alone::prepare(&layout.inside(RUN_DIR));
         let (machine, machine_kept) = load_machine(layout, settings, "rollback")?;
         let mut begun_kept = Keep::new("collection", &state_dir, &layout.inside(RUN_DIR));
         Ok(Self {

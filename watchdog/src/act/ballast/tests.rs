@@ -147,3 +147,35 @@ fn a_ballast_that_cannot_be_made_whole_says_so() {
     let error = ballast.make().expect_err("refused").to_string();
     assert!(error.contains("inode-3"), "{error}");
 }
+
+#[test]
+fn what_needs_little_gets_an_inode_before_a_slice_and_all_there_is_before_it_fails() {
+    let (root, ballast, directory) = lab();
+    ballast.make().expect("made");
+    let full = || std::io::Error::from(std::io::ErrorKind::StorageFull);
+    let left = || fs::read_dir(&directory).expect("a directory").count() as u64;
+    let all = SLICES * (1 + SPARES);
+    let mut tries = 0;
+    let outcome = ballast.giving_way(root.path(), || {
+        tries += 1;
+        if tries < 3 { Err(full()) } else { Ok(()) }
+    });
+    outcome.expect("after two inodes");
+    assert_eq!(left(), all - 2);
+    // Those of the slice that is dropped last.
+    assert!(!directory.join("inode-63").exists() && directory.join("inode-0").exists());
+
+    // Another error is no reason, and neither is another disk.
+    let denied = || Err::<(), _>(std::io::Error::from(std::io::ErrorKind::PermissionDenied));
+    ballast.giving_way(root.path(), denied).expect_err("denied");
+    let elsewhere = std::path::Path::new("/proc/self/none");
+    ballast
+        .giving_way(elsewhere, || Err::<(), _>(full()))
+        .expect_err("full");
+    assert_eq!(left(), all - 2);
+
+    ballast
+        .giving_way(&root.path().join("not/yet"), || Err::<(), _>(full()))
+        .expect_err("full");
+    assert_eq!(left(), 0);
+}

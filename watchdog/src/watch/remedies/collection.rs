@@ -82,13 +82,15 @@ impl Remedies {
         now_ms: i64,
         counters: &mut Counters,
     ) {
-        let alone = match Alone::take(&self.layout.inside(RUN_DIR)) {
+        let run_dir = self.layout.inside(RUN_DIR);
+        let alone = match self.settings.gc.mode {
+            Mode::Act => Alone::take_giving_way(&run_dir, &self.ballast),
+            Mode::Observe | Mode::Off => Alone::take(&run_dir),
+        };
+        let alone = match alone {
             Ok(alone) => alone,
             Err(other) => {
-                let refusal = Refusal {
-                    reason: Reason::Collecting,
-                    detail: other.to_string(),
-                };
+                let refusal = other.refusal();
                 // Begun or not, it is still to be done.
                 if alert.is_none() {
                     self.begun = Some(incident.to_owned());
