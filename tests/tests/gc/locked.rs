@@ -6,22 +6,26 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     process::{Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use snowguard_exporter::units::{Amount, ByteSize};
 use snowguard_host::{Layout, store::FileSystem};
 use snowguard_tests::{
+    daemon::tail,
+    host::Host,
     lab::{self, Running},
     nix_daemon::NixDaemon,
     small_store::{Kind, SmallStore},
+    wait::until_or,
 };
 use snowguard_watchdog::{
     gc::{
         policy::Policy,
         run::{End, collect},
     },
-    record::{Mode, Record, Recorder, Step},
+    record::{Mode, Record, Recorder, Remedy, Step},
 };
 
 use super::{heal, host, policy, store};
@@ -162,4 +166,80 @@ fn a_database_that_is_held_is_waited_for_with_a_word_and_not_for_ever() {
         }
         store.verify();
     }
+}
+
+const LOW: &str = "
+groups:
+  - name: quick
+    rules:
+      - alert: SpaceLow
+        expr: nix_store_filesystem_avail_bytes < snowguard_gc_trigger_bytes
+        labels: {remedy: gc}
+";
+
+/// What somebody who holds the database for a minute does to a watchdog that is to collect.
+fn outlast(release: &'static str, how: How, has_daemon: bool) {
+    let nix = lab::nix(release);
+    let host = Host::new(&nix, 96);
+    let alive: Vec<String> = (0..3)
+        .map(|number| {
+            let path = host.store.add(&format!("alive-{number}"), 1024);
+            let root = format!("nix/var/nix/gcroots/alive-{number}");
+            host.store.link(&path, &root);
+            path
+        })
+        .collect();
+    let dead: Vec<String> = (0..20)
+        .map(|number| host.store.add(&format!("dead-{number}"), 2048))
+        .collect();
+    let is_there = |path: &String| host.root().join(&path[1..]).exists();
+    let _daemon = has_daemon.then(|| NixDaemon::start(&nix, &host.store));
+    let limits = "trigger = '10%'\ntarget = '30%'\nwait = '15s'\ncooldown = '1h'\n";
+    host.configure(
+        LOW,
+        &format!("[gc]\nmode = 'act'\nballast = '0B'\n{limits}"),
+    );
+    host.fill_but(4096);
+
+    let holder = hold(&host.store, how);
+    let pid = holder.0.id().to_string();
+    let held = Instant::now();
+    let _watchdog = host.watch();
+    // It waits, gives up, says so, and waits again, for the whole of the minute.
+    let refused = host.recorded(Step::Refused, "database_busy");
+    assert!(refused.message.contains(&pid), "{refused:?}");
+    while held.elapsed() < Duration::from_secs(60) {
+        assert!(dead.iter().chain(&alive).all(is_there));
+        thread::sleep(Duration::from_millis(200));
+    }
+    let looks = host.metric("snowguard_watchdog_ticks_total", &[]).unwrap();
+    assert!(looks > 20.0, "{looks} looks at the host within a minute");
+    let labels = [("remedy", "gc"), ("reason", "database_busy")];
+    let counted = host.metric("snowguard_remedy_suppressed_total", &labels);
+    assert!(counted.is_some_and(|times| times >= 1.0), "{counted:?}");
+    let before = host.journal();
+    assert!(before.iter().any(|record| record.reason == "waiting"));
+    assert!(before.iter().all(|record| record.step != Step::Act));
+
+    drop(holder);
+    let done = until_or(
+        || format!("not healed:\n{}", tail(&host.beside("watch.log"))),
+        || {
+            let mut journal = host.journal().into_iter();
+            journal.find(|record| record.step == Step::Done && record.remedy == Remedy::Gc)
+        },
+    );
+    assert_eq!(done.reason, "reached");
+    assert!(alive.iter().all(|path| host.store.is_valid(path)));
+    host.store.verify();
+}
+
+#[test]
+fn a_watchdog_outlasts_a_minute_in_which_somebody_writes_the_database_and_heals_right_after() {
+    outlast("trixie", How::Writing, true);
+}
+
+#[test]
+fn a_watchdog_outlasts_a_minute_in_which_nobody_may_read_the_database_and_heals_right_after() {
+    outlast("bookworm", How::Exclusive, false);
 }
