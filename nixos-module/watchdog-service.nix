@@ -6,8 +6,7 @@
   Type = "exec";
   Restart = "always";
   RestartSec = "5s";
-  # A switch that stops the watchdog waits for its end, and it waits for that of the switch. Killed,
-  # it goes on from what is on disk.
+  # A switch that stops the watchdog waits for its end. Killed, it goes on from what is on disk.
   TimeoutStopSec = "15s";
 
   # state.json, which the exporter reads. It stays while the watchdog restarts.

@@ -21,8 +21,9 @@ use snowguard_tests::{
     wait::until,
 };
 use snowguard_watchdog::act::{
-    daemon::{Daemon, DaemonError, Stop},
+    daemon::{Daemon, DaemonError},
     delete_paths::{DeletePaths, Deleted},
+    stop::Stop,
 };
 
 fn verb(store: &SmallStore, program: &Path, stop: &Stop) -> DeletePaths {

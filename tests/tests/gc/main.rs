@@ -33,9 +33,9 @@ use snowguard_watchdog::{
     act::{
         ballast::Ballast,
         boot_menu::BootMenu,
-        daemon::Stop,
         delete_paths::DeletePaths,
         remove_generation::RemoveGeneration,
+        stop::Stop,
         switch::{Switch, Way},
     },
     gc::{
@@ -78,6 +78,7 @@ fn host(store: &SmallStore, nix: &Nix, good: Vec<PathBuf>) -> RealHost {
                 },
                 deadline: Duration::from_secs(20),
                 log: None,
+                stop: Stop::new(),
             },
         },
         generations: RemoveGeneration {

@@ -30,6 +30,7 @@ const SWITCH: &str = "#!/bin/sh
 mkdir /run/switch.lock || exit 11
 echo \"$0 $1\" >>/run/switches
 if [ -e /run/slow ]; then rm /run/slow; sleep 2; fi
+while [ -e /run/halt$0 ]; do sleep 1; done
 ln -sfn ${0%/bin/*} /run/current-system
 cp ${0%/bin/*}/service /run/service
 rmdir /run/switch.lock
@@ -175,6 +176,35 @@ fn a_bad_deploy_goes_back_to_the_last_good_one_and_not_to_the_number_before() {
         (3, 3),
         "one each: {plans:?}"
     );
+}
+
+#[test]
+fn a_watchdog_that_is_to_end_waits_for_no_switch_and_the_next_one_goes_on_with_it() {
+    let deploys = Deploys::host();
+    let host = &deploys.host;
+    let first = deploys.deploy(1, "works");
+    let mut watchdog = host.watch();
+    let _ = host.recorded(Step::State, "settled");
+    let halt = format!("run/halt{first}/bin/switch-to-configuration");
+    let halt = host.root().join(halt);
+    fs::create_dir_all(&halt).unwrap();
+    deploys.deploy(2, "broken");
+    until("the switch has begun", || {
+        (deploys.switches() == 3).then_some(())
+    });
+    // It goes on only after the watchdog has ended, as one does that stops its unit.
+    watchdog.signal(Signal::SIGTERM);
+    assert!(watchdog.end().success(), "{}", watchdog.log());
+    let _ = host.recorded(Step::Act, "switch_left");
+    assert_ne!(deploys.stands().0, first);
+    fs::remove_dir(&halt).unwrap();
+
+    let _watchdog = host.watch();
+    let _ = host.recorded(Step::Done, "rolled_back");
+    assert_eq!(deploys.stands().0, first);
+    let journal = host.journal();
+    let plans = journal.iter().filter(|record| record.step == Step::Plan);
+    assert_eq!(plans.count(), 1, "it is one rollback");
 }
 
 #[test]

@@ -53,7 +53,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::act::switch::Way;
+    use crate::act::{stop::Stop, switch::Way};
 
     #[test]
     fn a_program_is_told_what_to_activate_and_only_0_is_success() {
@@ -64,6 +64,7 @@ mod tests {
                 way: Way::Child,
                 deadline: Duration::from_secs(60),
                 log: None,
+                stop: Stop::new(),
             },
             name: "home".to_owned(),
             profile: "/p".into(),

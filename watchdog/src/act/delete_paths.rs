@@ -21,8 +21,9 @@ use nix::sys::signal::Signal;
 use snowguard_host::{FactError, Kind, Layout};
 
 use super::{
-    daemon::{Daemon, DaemonError, Stop},
+    daemon::{Daemon, DaemonError},
     said,
+    stop::Stop,
 };
 
 /// How long one call of Nix may take, where a batch is one of many.

@@ -14,5 +14,6 @@ pub mod remove_generation;
 pub mod remove_root;
 mod said;
 pub mod set_profile;
+pub mod stop;
 pub mod switch;
 pub mod target_root;

@@ -17,6 +17,8 @@ use std::{
 
 use snowguard_host::FactError;
 
+use super::stop::Stop;
+
 mod unit;
 
 pub use unit::Systemd;
@@ -36,6 +38,9 @@ pub struct Switch {
     pub deadline: Duration,
     /// Where what it says is appended to; nowhere if `None`. systemd keeps it in its journal.
     pub log: Option<PathBuf>,
+    /// Ends the wait for a switch, which itself goes on: it may be what ends the watchdog, and
+    /// then each would wait for the other.
+    pub stop: Stop,
 }
 
 /// How a switch is started.
@@ -76,6 +81,8 @@ pub enum SwitchEnd {
     Killed(i32),
     /// It still runs after the deadline.
     Unfinished,
+    /// The watchdog is to end, and the next one will see to it: it was not begun, or goes on.
+    Left,
 }
 
 impl SwitchEnd {
@@ -104,9 +111,9 @@ impl SwitchEnd {
         matches!(self, Self::Switched | Self::UnitsFailed)
     }
 
-    /// True if nothing was done and the next tick may try again.
+    /// True if the next tick is to try again: nothing was done, or it is begun and waited for.
     pub const fn is_to_be_tried_again(self) -> bool {
-        matches!(self, Self::LockHeld)
+        matches!(self, Self::LockHeld | Self::Left)
     }
 
     /// The reason of the record that tells of it.
@@ -121,6 +128,7 @@ impl SwitchEnd {
             Self::Other(_) => "switch_failed",
             Self::Killed(_) => "switch_killed",
             Self::Unfinished => "switch_unfinished",
+            Self::Left => "switch_left",
         }
     }
 }
@@ -139,6 +147,7 @@ impl fmt::Display for SwitchEnd {
             Self::Other(code) => write!(f, "failed with exit code {code}"),
             Self::Killed(signal) => write!(f, "was killed by signal {signal}"),
             Self::Unfinished => f.write_str("did not end in time and was left running"),
+            Self::Left => f.write_str("is left to the next watchdog, because this one ends"),
         }
     }
 }
@@ -207,12 +216,16 @@ impl Switch {
         let (first, rest) = words
             .split_first()
             .ok_or_else(|| FactError::malformed(ATTEMPT, "", "there is no program", "name one"))?;
+        if self.stop.is_asked() {
+            return Ok(SwitchEnd::Left);
+        }
         let (mut command, program) = match &self.way {
             Way::Systemd(systemd) => {
                 let unit = unit::Unit {
                     systemd,
                     name: unit,
                     meaning,
+                    stop: &self.stop,
                 };
                 return unit.carry_out(words, incident, self.deadline);
             }
@@ -246,6 +259,7 @@ impl Switch {
         loop {
             match child.try_wait().map_err(|cause| failed(&program, &cause))? {
                 Some(status) => return Ok(SwitchEnd::from_status(status, meaning)),
+                None if self.stop.is_asked() => return Ok(SwitchEnd::Left),
                 None if begun.elapsed() >= self.deadline => return Ok(SwitchEnd::Unfinished),
                 None => thread::sleep(POLL),
             }

@@ -16,7 +16,7 @@ use signal_hook::{
 use snowguard_exporter::units::{Amount, ByteSize};
 use snowguard_host::store::FileSystem;
 use snowguard_watchdog::{
-    act::{ballast::Ballast, daemon::Stop},
+    act::{ballast::Ballast, stop::Stop},
     clock,
     config::Settings,
     gc::{

@@ -13,11 +13,11 @@ use crate::{
     act::{
         ballast::Ballast,
         boot_menu::BootMenu,
-        daemon::Stop,
         delete_paths::{DEADLINE, DeletePaths},
         hold_updater::{HoldUpdater, Manager},
         reboot::Reboot,
         remove_generation::RemoveGeneration,
+        stop::Stop,
         switch::{Switch, Systemd, Way},
     },
     config::Settings,
@@ -211,7 +211,8 @@ pub fn collected_host(
         },
         boot_menu: BootMenu {
             layout: layout.clone(),
-            switch: switch(layout),
+            // A menu cut in half would be worse than a late end.
+            switch: switch(layout, Stop::new()),
         },
         ballast: Ballast::of(layout, settings.gc.ballast.0),
         begun,
@@ -247,11 +248,12 @@ pub(super) fn reboot(layout: &Layout) -> Reboot {
     }
 }
 
-/// The verb that switches systems of a host.
-pub(super) fn switch(layout: &Layout) -> Switch {
+/// The verb that switches systems of a host; `stop` ends the wait for a switch.
+pub(super) fn switch(layout: &Layout, stop: Stop) -> Switch {
     Switch {
         way: way(layout),
         deadline: SWITCH_DEADLINE,
         log: Some(layout.inside(RUN_DIR).join("switch.log")),
+        stop,
     }
 }

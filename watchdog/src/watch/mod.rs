@@ -34,6 +34,7 @@ pub use rules::load_rules;
 use tick::Watch;
 
 use crate::{
+    act::stop::Stop,
     config::{ConfigError, Settings},
     keep::KeepError,
     record::Mode,
@@ -82,8 +83,9 @@ pub enum WatchError {
 /// [`WatchError`] if it cannot begin. Once begun, nothing that fails ends it.
 pub fn run(layout: &Layout, settings: &Settings, source: &Source) -> Result<(), WatchError> {
     let _lock = lock(layout)?;
-    let mut watch = Watch::begin(layout.clone(), settings.clone())?;
-    let signals = signals()?;
+    let ending = Stop::new();
+    let mut watch = Watch::begin(layout.clone(), settings.clone(), ending.clone())?;
+    let signals = signals(ending)?;
     info!(
         root = %layout.root().display(),
         interval_seconds = settings.interval.as_secs(),
@@ -117,7 +119,8 @@ fn reload(watch: &mut Watch, source: &Source) {
     }
 }
 
-fn signals() -> Result<mpsc::Receiver<i32>, WatchError> {
+/// What arrives; the wish to end is uttered at once, for a tick that waits for a switch.
+fn signals(ending: Stop) -> Result<mpsc::Receiver<i32>, WatchError> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(|source| WatchError::Io {
         attempt: "listen for signals",
         path: PathBuf::new(),
@@ -126,6 +129,9 @@ fn signals() -> Result<mpsc::Receiver<i32>, WatchError> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         for signal in signals.forever() {
+            if signal != SIGHUP {
+                ending.ask();
+            }
             if sender.send(signal).is_err() {
                 break;
             }

@@ -18,7 +18,7 @@ use super::{
     seen,
 };
 use crate::{
-    act::{ballast::Ballast, set_profile::SetProfile, target_root::TargetRoot},
+    act::{ballast::Ballast, set_profile::SetProfile, stop::Stop, target_root::TargetRoot},
     config::Settings,
     gc::{alone::Alone, plan::Reason},
     journal::Journal,
@@ -75,10 +75,16 @@ pub(super) struct Remedies {
     /// The incidents that go on, and the last refusal of each that was recorded: the same one is
     /// not recorded each tick.
     told: HashMap<String, Option<Reason>>,
+    /// Asked when the watchdog is to end.
+    ending: Stop,
 }
 
 impl Remedies {
-    pub(super) fn begin(layout: &Layout, settings: &Settings) -> Result<Self, WatchError> {
+    pub(super) fn begin(
+        layout: &Layout,
+        settings: &Settings,
+        ending: Stop,
+    ) -> Result<Self, WatchError> {
         able_to_act(layout, settings)?;
         let state_dir = layout.inside(&settings.state_dir);
         Alone::prepare(&layout.inside(RUN_DIR));
@@ -98,6 +104,7 @@ impl Remedies {
             ballast_error: None,
             restraint: restraint::Restraint::load(layout, &state_dir)?,
             told: HashMap::new(),
+            ending,
             layout: layout.clone(),
             settings: settings.clone(),
         })
@@ -207,7 +214,7 @@ impl Remedies {
                     profile: self.layout.profiles().join("system"),
                     lock_deadline: PROFILE_LOCK,
                 },
-                switch: switch(&self.layout),
+                switch: switch(&self.layout, self.ending.clone()),
                 root: TargetRoot::of(&self.layout),
                 updater: hold_updater(&self.layout, &self.settings),
                 reboot: reboot(&self.layout),

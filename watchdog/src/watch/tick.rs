@@ -27,6 +27,7 @@ use super::{
     samples,
 };
 use crate::{
+    act::stop::Stop,
     clock,
     config::Settings,
     keep::{Keep, KeepError},
@@ -59,7 +60,11 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn begin(layout: Layout, settings: Settings) -> Result<Self, WatchError> {
+    pub(super) fn begin(
+        layout: Layout,
+        settings: Settings,
+        ending: Stop,
+    ) -> Result<Self, WatchError> {
         let rules = load_rules(&layout, &settings)?;
         let (state_dir, run_dir) = (layout.inside(&settings.state_dir), layout.inside(RUN_DIR));
         let mut alert_memory = Keep::new("alerts", &state_dir, &run_dir);
@@ -71,7 +76,7 @@ impl Watch {
             }
             other => other?,
         };
-        let remedies = Remedies::begin(&layout, &settings)?;
+        let remedies = Remedies::begin(&layout, &settings, ending)?;
         let count = rules.len();
         let mut watch = Self {
             registry: registry(&layout, &settings),

@@ -5,7 +5,7 @@ use std::{os::unix::fs::symlink, process::Command, time::Duration};
 use tempfile::TempDir;
 
 use super::*;
-use crate::act::switch::Way;
+use crate::act::{stop::Stop, switch::Way};
 
 const SYSTEM: &str = "nix/store/00000000000000000000000000000001-nixos-system-2";
 
@@ -55,6 +55,7 @@ impl Lab {
                 },
                 deadline: Duration::from_secs(20),
                 log: None,
+                stop: Stop::new(),
             },
         }
     }

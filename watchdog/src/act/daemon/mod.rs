@@ -22,9 +22,10 @@ use std::{
 
 use snowguard_host::STORE_DIR;
 
+use super::stop::Stop;
 use frames::Work;
 use wire::{Message, POLL, Wire};
-pub use wire::{Stop, Timed, WireError};
+pub use wire::{Timed, WireError};
 
 const CLIENT_MAGIC: u64 = 0x6e69_7863;
 const DAEMON_MAGIC: u64 = 0x6478_696f;

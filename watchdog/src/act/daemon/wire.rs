@@ -5,12 +5,10 @@
 use std::{
     io::{self, Read, Write},
     os::unix::net::UnixStream,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
     time::{Duration, Instant},
 };
+
+use crate::act::stop::Stop;
 
 /// How often a wait looks at the clock and at the wish to stop.
 pub(super) const POLL: Duration = Duration::from_millis(100);
@@ -18,28 +16,6 @@ pub(super) const POLL: Duration = Duration::from_millis(100);
 const LONGEST_TEXT: u64 = 16 << 20;
 /// How much of a text is kept.
 const KEPT: usize = 4096;
-
-/// A wish to stop that another thread, or a signal, may utter at any time.
-#[derive(Debug, Clone, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Nobody wants to stop yet.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Asks for the end.
-    pub fn ask(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the end was asked for.
-    pub fn is_asked(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Why a conversation ended before its time.
 #[derive(Debug, thiserror::Error)]

@@ -4,10 +4,11 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::{Switch, SwitchEnd, Systemd, Way};
+use super::{Stop, Switch, SwitchEnd, Systemd, Way};
 
 /// Writes a program, by another process: a thread that forks while this one still has it open for
 /// writing would make it "busy" for whoever runs it.
@@ -35,6 +36,7 @@ fn child() -> Switch {
         way: Way::Child,
         deadline: Duration::from_secs(20),
         log: None,
+        stop: Stop::new(),
     }
 }
 
@@ -201,4 +203,110 @@ fn a_switch_of_somebody_else_is_waited_for() {
         .expect("run");
     assert_eq!(end, SwitchEnd::LockHeld);
     assert_eq!(calls(root.path()), ["show"]);
+}
+
+const RUNNING: &str = "Description=Snowguard rollback-5\nLoadState=loaded\nActiveState=active\nSubState=running\nExecMainCode=0\nExecMainStatus=0\n";
+
+/// Asks for the end a little later.
+fn asked_later(stop: &Stop) -> thread::JoinHandle<()> {
+    let stop = stop.clone();
+    thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        stop.ask();
+    })
+}
+
+#[test]
+fn a_switch_that_waits_for_the_end_of_the_watchdog_is_left_to_the_next_one() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let switch = Switch {
+        way: Way::Systemd(systemd(root.path())),
+        ..child()
+    };
+    fs::write(root.path().join("unit"), RUNNING).expect("unit");
+    let asking = asked_later(&switch.stop);
+    let begun = Instant::now();
+    let end = switch.run("/nix/store/1-system", "rollback-5");
+    assert_eq!(end.expect("run"), SwitchEnd::Left);
+    assert!(begun.elapsed() < switch.deadline);
+    asking.join().expect("asked");
+    // It goes on under its name: nothing was stopped, nothing cleared away.
+    assert!(calls(root.path()).iter().all(|call| call == "show"));
+
+    // Nothing new is begun by a watchdog that ends.
+    fs::remove_file(root.path().join("unit")).expect("no unit");
+    let end = switch.run("/nix/store/2-system", "rollback-6");
+    assert_eq!(end.expect("run"), SwitchEnd::Left);
+    assert!(!calls(root.path()).contains(&"run".to_owned()));
+
+    let next = Switch {
+        stop: Stop::new(),
+        ..switch
+    };
+    let ended = RUNNING
+        .replace("running", "exited")
+        .replace("MainCode=0", "MainCode=1");
+    fs::write(root.path().join("unit"), ended).expect("unit");
+    let end = next.run("/nix/store/1-system", "rollback-5");
+    assert_eq!(end.expect("run"), SwitchEnd::Switched);
+    assert!(!calls(root.path()).contains(&"run".to_owned()));
+}
+
+#[test]
+fn a_child_that_switches_outlives_the_wait_for_it() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let (go, done) = (root.path().join("go"), root.path().join("done"));
+    nix::unistd::mkfifo(&go, nix::sys::stat::Mode::S_IRWXU).expect("fifo");
+    let body = format!("read line < {go:?}\necho end > {done:?}");
+    let target = system(root.path(), &body);
+    let switch = child();
+    let asking = asked_later(&switch.stop);
+    assert_eq!(switch.run(&target, "i").expect("begun"), SwitchEnd::Left);
+    asking.join().expect("asked");
+    fs::write(&go, "go\n").expect("let it go on");
+    for _ in 0..400 {
+        if done.exists() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(25));
+    }
+    panic!("the switch was killed");
+}
+
+#[test]
+fn what_ends_with_the_watchdog_while_it_asks_or_begins_is_no_failed_switch() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let real = systemd(root.path());
+    let here = root.path().display();
+    // As systemd ends a unit: every process of it.
+    let killed = root.path().join("killed");
+    program(
+        &killed,
+        &format!(
+            "if [ ! -e {here}/once ]; then : > {here}/once; kill -TERM $$; fi\nexec {here}/systemctl \"$@\""
+        ),
+    );
+    let switch = Switch {
+        way: Way::Systemd(Systemd {
+            systemctl: killed,
+            ..real.clone()
+        }),
+        ..child()
+    };
+    let end = switch.run("/nix/store/1-system", "rollback-5");
+    assert_eq!(end.expect("asked again"), SwitchEnd::UnitsFailed);
+
+    let begins = root.path().join("begins");
+    program(&begins, "kill -TERM $$");
+    let switch = Switch {
+        way: Way::Systemd(Systemd {
+            systemd_run: begins,
+            ..real
+        }),
+        ..child()
+    };
+    let end = switch
+        .run("/nix/store/1-system", "rollback-6")
+        .expect("run");
+    assert!(end.is_to_be_tried_again(), "{end:?}");
 }

@@ -1,6 +1,7 @@
 //! A switch as the transient unit `nixos-rebuild-switch-to-configuration`.
 
 use std::{
+    os::unix::process::ExitStatusExt,
     path::PathBuf,
     process::{Command, Output, Stdio},
     thread,
@@ -9,12 +10,14 @@ use std::{
 
 use snowguard_host::{FactError, Kind};
 
-use super::{ATTEMPT, SEARCH_PATH, SwitchEnd};
+use super::{ATTEMPT, SEARCH_PATH, Stop, SwitchEnd};
 
 /// The unit that `nixos-rebuild` switches in. systemd refuses a second one of the same name, which
 /// keeps a human's switch and ours apart.
 pub(super) const NAME: &str = "nixos-rebuild-switch-to-configuration.service";
 const POLL: Duration = Duration::from_millis(500);
+/// So many times systemd is asked, if it does not answer, before that is an error.
+const PATIENCE: usize = 20;
 
 /// The programs that talk to systemd, as absolute paths.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub(super) struct Unit<'a> {
     pub(super) name: &'a str,
     /// What an exit code of its program means.
     pub(super) meaning: fn(i32) -> SwitchEnd,
+    /// Ends the wait for it.
+    pub(super) stop: &'a Stop,
 }
 
 impl Unit<'_> {
@@ -58,29 +63,48 @@ impl Unit<'_> {
         deadline: Duration,
     ) -> Result<SwitchEnd, FactError> {
         let description = format!("Snowguard {incident}");
-        match self.look(&description)? {
-            Seen::None => self.start(words, &description)?,
-            Seen::Stale => {
+        match self.look_patiently(&description)? {
+            None => return Ok(SwitchEnd::Left),
+            Some(Seen::None) => self.start(words, &description)?,
+            Some(Seen::Stale) => {
                 self.forget();
                 self.start(words, &description)?;
             }
-            Seen::Foreign => return Ok(SwitchEnd::LockHeld),
-            Seen::Running | Seen::Ended(_) => {}
+            Some(Seen::Foreign) => return Ok(SwitchEnd::LockHeld),
+            Some(Seen::Running | Seen::Ended(_)) => {}
         }
         let begun = Instant::now();
         loop {
-            match self.look(&description)? {
-                Seen::Ended(end) => {
+            match self.look_patiently(&description)? {
+                None => return Ok(SwitchEnd::Left),
+                Some(Seen::Ended(end)) => {
                     self.forget();
                     return Ok(end);
                 }
-                Seen::Running if begun.elapsed() >= deadline => return Ok(SwitchEnd::Unfinished),
-                Seen::Running => thread::sleep(POLL),
+                Some(Seen::Running) if begun.elapsed() >= deadline => {
+                    return Ok(SwitchEnd::Unfinished);
+                }
+                Some(Seen::Running) => thread::sleep(POLL),
                 // Somebody stopped it or took its name: how it ended is not known, and to begin
                 // again is what the switch is made for.
-                Seen::None | Seen::Foreign | Seen::Stale => return Ok(SwitchEnd::LockHeld),
+                Some(Seen::None | Seen::Foreign | Seen::Stale) => return Ok(SwitchEnd::LockHeld),
             }
         }
+    }
+
+    /// Looks until there is an answer. A systemd that begins anew has none for a moment, and
+    /// whoever ends the watchdog ends the program that asks, too. `None` if the watchdog is to end.
+    fn look_patiently(&self, description: &str) -> Result<Option<Seen>, FactError> {
+        for _ in 1..PATIENCE {
+            if self.stop.is_asked() {
+                return Ok(None);
+            }
+            if let Ok(seen) = self.look(description) {
+                return Ok(Some(seen));
+            }
+            thread::sleep(POLL);
+        }
+        self.look(description).map(Some)
     }
 
     fn start(&self, words: &[String], description: &str) -> Result<(), FactError> {
@@ -100,7 +124,9 @@ impl Unit<'_> {
         command.arg(format!("--setenv=PATH={SEARCH_PATH}"));
         command.arg("--").args(words);
         let output = self.output(command, systemd_run)?;
-        if output.status.success() {
+        // Ended with the watchdog by whoever ends that, it may have begun the switch or not: who
+        // looks for the unit finds out.
+        if output.status.success() || output.status.signal().is_some() {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);

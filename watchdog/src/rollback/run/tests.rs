@@ -26,6 +26,7 @@ use crate::{
         hold_updater::{HoldUpdater, Updaters},
         reboot::Reboot,
         set_profile::SetProfile,
+        stop::Stop,
         switch::{Switch, Way},
         target_root::TargetRoot,
     },
@@ -149,6 +150,7 @@ impl Tree {
                 way: Way::Child,
                 deadline: Duration::from_secs(60),
                 log: None,
+                stop: Stop::new(),
             },
             root: TargetRoot {
                 link: self.0.join("gcroots/snowguard/rollback-target"),

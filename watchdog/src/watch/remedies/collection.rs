@@ -11,7 +11,7 @@ use super::{
     running::{Begin, Ended, Running},
 };
 use crate::{
-    act::daemon::Stop,
+    act::stop::Stop,
     gc::{
         alone::Alone,
         hold,

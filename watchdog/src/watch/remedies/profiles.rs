@@ -159,7 +159,7 @@ impl Remedies {
                     lock_deadline: PROFILE_LOCK,
                 },
                 activate: Activate {
-                    switch: switch(&self.layout),
+                    switch: switch(&self.layout, self.ending.clone()),
                     name: name.to_owned(),
                     profile: profile.profile.clone(),
                     command: profile.activate.clone(),

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::Counters;
 use crate::{
-    act::daemon::Stop,
+    act::stop::Stop,
     gc::{
         alone::Alone,
         host::RealHost,

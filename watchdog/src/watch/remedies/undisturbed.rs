@@ -8,7 +8,7 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    act::{daemon::Stop, switch::SwitchEnd},
+    act::{stop::Stop, switch::SwitchEnd},
     rollback::{facts::GenerationId, machine::Act, run::Verbs, turn::Answer},
 };
 
