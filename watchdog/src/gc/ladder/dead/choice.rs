@@ -143,7 +143,7 @@ impl<'t, 'f> Choice<'t, 'f> {
                 return;
             }
             let weight = short.weight(&self.candidates[at].footprint);
-            if weight > missing + spare {
+            if weight > missing.saturating_add(spare) {
                 too_large.push((weight, at));
                 continue;
             }
@@ -151,7 +151,7 @@ impl<'t, 'f> Choice<'t, 'f> {
                 continue;
             };
             if self.beyond(short) > spare && tries > 0 {
-                too_large.push((weight.max(missing + self.beyond(short)), at));
+                too_large.push((weight.max(missing.saturating_add(self.beyond(short))), at));
                 self.untake(group);
                 tries -= 1;
             }

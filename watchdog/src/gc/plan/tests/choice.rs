@@ -187,3 +187,22 @@ fn what_a_generation_and_a_root_keep_together_goes_with_both() {
     assert_eq!((victims, promised), (vec![1, 2, 3, 4], 50));
     assert_eq!(roots_given_up(&world, &policy), ["result"]);
 }
+
+#[test]
+fn whatever_is_asked_for_a_plan_is_made_for_it() {
+    let mut world = empty();
+    for (word, blocks) in [("a", 10), ("b", 20)] {
+        world.add(word, blocks);
+    }
+    let policy = Policy {
+        minimum_gain_percent: 0,
+        ..two()
+    };
+    let files = Files::of(&world);
+    for bytes in [u64::MAX, u64::MAX - BLOCK] {
+        let need = Space { bytes, files: 0 };
+        let plan = plan_for(&files.facts(), &policy, need, files.scales()).unwrap();
+        assert_eq!(plan.promised.bytes, 30 * BLOCK);
+        assert!(!plan.reaches_target());
+    }
+}
