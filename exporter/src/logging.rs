@@ -3,6 +3,7 @@
 use std::{
     fmt::{self, Write as _},
     io,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
 };
 
 use tracing::{
@@ -50,12 +51,53 @@ pub fn init(level: LogLevel, format: LogFormat) {
     };
     let base = tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(io::stderr);
+        .with_writer(|| Line);
     // An error means that somebody was first.
     let _ = match format {
         LogFormat::Logfmt => base.event_format(Logfmt).try_init(),
         LogFormat::Json => base.json().flatten_event(true).try_init(),
     };
+}
+
+/// Whether a line is drawn on the terminal that the next one takes the place of.
+static IS_DRAWN: AtomicBool = AtomicBool::new(false);
+/// To the beginning of the line, and nothing there any more.
+const CLEAR: &str = "\r\u{1b}[K";
+
+/// Draws a line on the terminal, such as how far something is, until the next message or drawn
+/// line takes its place. An empty one takes the last away.
+pub fn draw(line: &str) {
+    let was_drawn = IS_DRAWN.swap(!line.is_empty(), Relaxed);
+    if was_drawn || !line.is_empty() {
+        put(&mut io::stderr(), &format!("{CLEAR}{line}"));
+    }
+}
+
+/// A terminal that is gone takes nothing away from the work.
+fn put(out: &mut impl io::Write, text: &str) {
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Standard error, one message at a time, each on a line of its own. Nobody there to read it is no
+/// failure.
+struct Line;
+
+impl io::Write for Line {
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let was_drawn = IS_DRAWN.swap(false, Relaxed);
+        put(&mut io::stderr(), &told(message, was_drawn));
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A message in the place of what is drawn.
+fn told(message: &[u8], was_drawn: bool) -> String {
+    let clear = if was_drawn { CLEAR } else { "" };
+    clear.to_owned() + &String::from_utf8_lossy(message)
 }
 
 struct Logfmt;
@@ -107,5 +149,33 @@ impl Visit for Fields {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.record_str(field, &format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Gone;
+
+    impl io::Write for Gone {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_message_takes_the_place_of_a_line_that_is_drawn_and_of_nothing_else() {
+        assert_eq!(told(b"m\n", true), "\r\u{1b}[Km\n");
+        assert_eq!(told(b"m\n", false), "m\n");
+    }
+
+    #[test]
+    fn a_reader_who_is_gone_ends_nothing() {
+        put(&mut Gone, "a message");
     }
 }
