@@ -1,17 +1,24 @@
 //! The boot loader's menu, after system generations were given up: what they kept goes only when
 //! no entry names it any more.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use snowguard_exporter::units::{Amount, ByteSize};
+use snowguard_exporter::units::ByteSize;
 use snowguard_host::{Layout, store::FileSystem};
 use snowguard_tests::{
-    lab,
+    host::Host,
+    lab, programs,
     small_store::{Kind, SmallStore},
+    wait::until,
 };
 use snowguard_watchdog::{
-    gc::{policy::Policy, run::End},
+    gc::run::{End, Report},
     record::{Mode, Record, Step},
 };
 
@@ -20,6 +27,8 @@ use super::{heal, kept_generations, policy};
 /// What a boot loader's installer sees: the generations that are to be in the menu, and whether
 /// what the menu named so far is still there.
 const RECORDS: &str = "#!/bin/sh
+[ -e /run/broken ] && exit 1
+[ -e /run/slow ] && : >/run/begun && exec sleep 20
 echo \"$1\" >>/run/calls
 ls /nix/var/nix/profiles >/run/generations
 ls /nix/store >/run/paths
@@ -31,7 +40,7 @@ fn systems(store: &SmallStore, script: &str) -> Vec<String> {
     let bin = store.root.join("bin");
     fs::create_dir(&bin).unwrap();
     fs::copy("/bin/busybox", bin.join("busybox")).unwrap();
-    for tool in ["sh", "ls"] {
+    for tool in ["sh", "ls", "sleep"] {
         std::os::unix::fs::symlink("busybox", bin.join(tool)).unwrap();
     }
     let mut systems = Vec::new();
@@ -58,43 +67,39 @@ fn systems(store: &SmallStore, script: &str) -> Vec<String> {
     systems
 }
 
-/// Frees 16 MiB, of which 12 are dead or Nix's reserve: one generation of six has to go.
-fn give_one_up(
-    dir: &std::path::Path,
-    boot: Option<&str>,
-) -> (SmallStore, Vec<String>, Vec<Record>) {
+/// A store where one generation of six has to go for 15 MiB, because 12 are dead or Nix's reserve.
+fn furnished(dir: &Path) -> (SmallStore, Vec<String>) {
     lab::must_be_root();
-    let nix = lab::nix("sid");
-    let store = SmallStore::make(dir, &nix, Kind::Tmpfs, 100, 4000);
+    let store = SmallStore::make(dir, &lab::nix("sid"), Kind::Tmpfs, 100, 4000);
     let systems = systems(&store, RECORDS);
     store.add("dead", 4096);
-    if let Some(size) = boot {
-        let boot = store.root.join("boot");
-        fs::create_dir(&boot).unwrap();
-        let kind = Some("tmpfs");
-        mount(kind, &boot, kind, MsFlags::empty(), Some(size)).unwrap();
-    }
-    let free = FileSystem::read(&Layout::new(&store.root)).unwrap();
-    let policy = Policy {
-        target: Amount::Bytes(ByteSize(free.avail_bytes + (15 << 20))),
-        ..policy(Mode::Act)
-    };
-    let (report, records) = heal(&store, &nix, &policy, Vec::new());
-    if boot.is_some() {
-        umount2(&store.root.join("boot"), MntFlags::MNT_DETACH).unwrap();
-    }
-    assert_eq!(report.end, End::Reached);
-    assert_eq!(kept_generations(&store), [2, 3, 4, 5, 6]);
-    assert!(!store.is_valid(&systems[0]));
-    store.verify();
-    (store, systems, records)
+    (store, systems)
+}
+
+fn free(store: &SmallStore, mib: u64) -> (Report, Vec<Record>) {
+    let now = FileSystem::read(&Layout::new(&store.root)).unwrap();
+    let policy = policy(Mode::Act).to_free(ByteSize(mib << 20), &now);
+    heal(store, &lab::nix("sid"), &policy, Vec::new())
+}
+
+fn read(root: &Path, name: &str) -> String {
+    fs::read_to_string(root.join("run").join(name)).unwrap()
+}
+
+fn failure(records: &[Record]) -> &Record {
+    let failed = |record: &&Record| record.step == Step::Failed;
+    records.iter().find(failed).unwrap()
 }
 
 #[test]
 fn the_menu_is_written_anew_after_generations_went_and_before_their_paths_do() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, systems, records) = give_one_up(dir.path(), None);
-    let read = |name: &str| fs::read_to_string(store.root.join("run").join(name)).unwrap();
+    let (store, systems) = furnished(dir.path());
+    let (report, records) = free(&store, 15);
+    assert_eq!(report.end, End::Reached);
+    assert_eq!(kept_generations(&store), [2, 3, 4, 5, 6]);
+    assert!(!store.is_valid(&systems[0]));
+    let read = |name: &str| read(&store.root, name);
     assert_eq!(read("calls"), "boot\n");
     assert!(!read("generations").contains("system-1-link"));
     assert!(read("generations").contains("system-2-link"));
@@ -110,16 +115,96 @@ fn the_menu_is_written_anew_after_generations_went_and_before_their_paths_do() {
         .collect();
     let end = ["remove_generation", "rewrite_boot_menu", "delete_paths"];
     assert!(acts.ends_with(&end), "{acts:?}");
+    store.verify();
 }
 
 #[test]
-fn a_full_boot_partition_is_seen_before_anything_is_written_to_it() {
+fn with_a_full_boot_partition_no_generation_goes_that_the_menu_names() {
     let dir = tempfile::tempdir().unwrap();
-    let (store, _, records) = give_one_up(dir.path(), Some("size=1m"));
+    let (store, systems) = furnished(dir.path());
+    let boot = store.root.join("boot");
+    fs::create_dir(&boot).unwrap();
+    let kind = Some("tmpfs");
+    mount(kind, &boot, kind, MsFlags::empty(), Some("size=1m")).unwrap();
+    let (report, records) = free(&store, 15);
+    umount2(&boot, MntFlags::MNT_DETACH).unwrap();
+    assert_eq!(report.end, End::Short("boot_menu"), "{report:?}");
     assert!(!store.root.join("run/calls").exists());
-    let failed = |record: &&Record| record.step == Step::Failed;
-    let told = records.iter().find(failed).unwrap();
-    assert_eq!(told.reason, "rewrite_boot_menu");
+    assert_eq!(kept_generations(&store), [1, 2, 3, 4, 5, 6]);
+    assert!(store.is_valid(&systems[0]));
+    let told = failure(&records);
     assert!(told.message.contains("/boot"), "{}", told.message);
     assert!(told.message.contains("may be needed"), "{}", told.message);
+}
+
+#[test]
+fn what_the_menu_names_stays_until_a_later_collection_can_write_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, systems) = furnished(dir.path());
+    let broken = store.root.join("run/broken");
+    fs::create_dir_all(store.root.join("run/snowguard")).unwrap();
+    fs::write(&broken, "").unwrap();
+    let (report, records) = free(&store, 15);
+    assert_eq!(report.end, End::Short("boot_menu"), "{report:?}");
+    assert_eq!(failure(&records).reason, "rewrite_boot_menu");
+    assert_eq!(kept_generations(&store), [2, 3, 4, 5, 6]);
+    assert!(store.is_valid(&systems[0]), "an entry of the menu names it");
+
+    fs::remove_file(&broken).unwrap();
+    let (report, _) = free(&store, 2);
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert_eq!(read(&store.root, "calls"), "boot\n");
+    assert!(!store.is_valid(&systems[0]));
+    store.verify();
+}
+
+/// A host on which a collection by hand was killed after it had given a generation up.
+fn killed_by_hand() -> (Host, Vec<String>) {
+    let host = Host::new(&lab::nix("sid"), 100);
+    let systems = systems(&host.store, RECORDS);
+    host.store.add("dead", 4096);
+    let slow = host.root().join("run/slow");
+    fs::write(&slow, "").unwrap();
+    host.configure(
+        "",
+        "[gc]\nmode = 'act'\nkeep_generations = 3\nballast = '0B'\n",
+    );
+    let mut command = snowguard(&host, &["gc", "--free", "15MiB", "--yes"]);
+    let mut by_hand = command.stdout(Stdio::null()).spawn().unwrap();
+    let _ = host.recorded(Step::Act, "remove_generation");
+    let begun = host.root().join("run/begun");
+    until("the menu is being written", || begun.exists().then_some(()));
+    by_hand.kill().unwrap();
+    by_hand.wait().unwrap();
+    fs::remove_file(&slow).unwrap();
+    assert_eq!(kept_generations(&host.store), [2, 3, 4, 5, 6]);
+    assert!(!host.root().join("run/calls").exists());
+    (host, systems)
+}
+
+fn snowguard(host: &Host, args: &[&str]) -> Command {
+    let mut command = Command::new(programs::snowguard());
+    command.args(args).arg("--root").arg(host.root());
+    command.arg("--config").arg(host.config());
+    command
+}
+
+#[test]
+fn after_a_kill_by_hand_the_next_collection_by_hand_writes_the_menu() {
+    let (host, systems) = killed_by_hand();
+    let mut command = snowguard(&host, &["gc", "--free", "2MiB", "--yes"]);
+    assert!(command.status().unwrap().success());
+    assert_eq!(read(host.root(), "calls"), "boot\n");
+    let gone = systems[0].strip_prefix("/nix/store/").unwrap();
+    assert!(read(host.root(), "paths").contains(gone));
+}
+
+#[test]
+fn after_a_kill_by_hand_the_watchdog_writes_the_menu_without_any_alert() {
+    let (host, systems) = killed_by_hand();
+    let daemon = host.watch();
+    let _ = host.recorded(Step::Act, "rewrite_boot_menu");
+    assert_eq!(read(host.root(), "calls"), "boot\n");
+    assert!(host.store.is_valid(&systems[0]), "nothing was collected");
+    drop(daemon);
 }

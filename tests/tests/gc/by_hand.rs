@@ -2,13 +2,23 @@
 
 use std::{
     fs,
+    io::Write,
     process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
 };
 
-use nix::mount::{MntFlags, umount2};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    mount::{MntFlags, umount2},
+};
 use snowguard_host::{Layout, store::FileSystem};
 use snowguard_tests::{host::Host, lab, programs};
-use snowguard_watchdog::{act::ballast::Ballast, gc::alone::Alone, record::Step};
+use snowguard_watchdog::{
+    act::ballast::Ballast,
+    gc::alone::Alone,
+    record::{Record, Step},
+};
 
 fn snowguard(host: &Host, args: &[&str]) -> Output {
     let mut command = Command::new(programs::snowguard());
@@ -92,8 +102,84 @@ fn what_is_held_or_collecting_already_is_refused_with_the_reason() {
     for path in &dead {
         assert!(host.store.is_valid(path), "{path}");
     }
+    let refused = |record: &Record| record.step == Step::Refused;
+    let told: Vec<String> = (host.journal().into_iter())
+        .filter(refused)
+        .map(|record| record.reason)
+        .collect();
+    assert_eq!(told, ["held", "collecting"]);
     drop(alone);
     assert_eq!(snowguard(&host, &ask).status.code(), Some(0));
+}
+
+#[test]
+fn another_collector_is_waited_for_before_the_plan_is_made() {
+    let (host, ..) = furnished();
+    host.configure("", "[gc]\nmode = 'observe'\nballast = '0B'\nwait = '20s'\n");
+    let lock = host.root().join("nix/var/nix/gc.lock");
+    let lock = fs::File::options().create(true).append(true).open(lock);
+    let held = Flock::lock(lock.unwrap(), FlockArg::LockExclusive).unwrap();
+    let waiter = thread::spawn(move || {
+        thread::sleep(Duration::from_secs(3));
+        drop(held);
+    });
+    let output = snowguard(&host, &["gc", "--free", "1MiB", "--yes"]);
+    waiter.join().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let journal = host.journal();
+    assert_eq!(journal[0].reason, "waiting");
+    assert!(journal.iter().any(|record| record.step == Step::Done));
+}
+
+#[test]
+fn no_generation_goes_for_what_our_own_journal_took() {
+    let host = Host::new(&lab::nix("trixie"), 128);
+    host.configure(
+        "",
+        "[gc]\nmode = 'observe'\nballast = '0B'\nkeep_generations = 2\n",
+    );
+    // Nix drops its reserve, which would hide what is looked for.
+    host.store.store(&["--gc", "--max-freed", "1"]);
+    for number in 0..4 {
+        host.store.add(&format!("dead-{number}"), 1024);
+    }
+    for number in 1..=4 {
+        host.store.system_generation(number, 4096);
+    }
+    host.store
+        .link("system-4-link", "nix/var/nix/profiles/system");
+    let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("Give up no generation"));
+    for number in 1..=4 {
+        let link = format!("nix/var/nix/profiles/system-{number}-link");
+        assert!(host.root().join(link).symlink_metadata().is_ok());
+    }
+}
+
+#[test]
+fn json_on_a_terminal_is_json_and_the_plan_and_the_question_are_beside_it() {
+    let (host, _, dead) = furnished();
+    let (out, err) = (host.beside("out"), host.beside("err"));
+    let command = format!(
+        "{} gc --free 1MiB --json --root {} --config {} >{} 2>{}",
+        programs::snowguard().display(),
+        host.root().display(),
+        host.config().display(),
+        out.display(),
+        err.display()
+    );
+    let mut script = Command::new("script");
+    script.args(["-qec", &command, "/dev/null"]);
+    let mut script = script.stdin(Stdio::piped()).spawn().unwrap();
+    script.stdin.take().unwrap().write_all(b"n\n").unwrap();
+    script.wait().unwrap();
+    let answer: serde_json::Value = serde_json::from_slice(&fs::read(out).unwrap()).unwrap();
+    assert_eq!(answer["end"], "declined");
+    let beside = fs::read_to_string(err).unwrap();
+    assert!(beside.contains("1. Delete"), "{beside}");
+    assert!(beside.contains("Do this now?"), "{beside}");
+    assert!(dead.iter().all(|path| host.store.is_valid(path)));
 }
 
 #[test]
@@ -108,22 +194,34 @@ fn what_cannot_be_reached_is_freed_as_far_as_it_goes_and_said_with_a_code_of_its
     host.store.verify();
 }
 
-#[test]
-fn a_hold_ends_a_collection_by_hand_that_goes_on() {
-    let (host, ..) = furnished();
-    // A Nix in mid-delete when the operator says so, and that would go on for long.
+/// A Nix in mid-delete that does this first and would go on for long.
+fn stuck(host: &Host, deed: &str) {
     let bin = host.beside("bin");
     fs::create_dir(&bin).unwrap();
-    let hold = host.root().join("var/lib/snowguard/hold");
-    let script = format!("#!/bin/sh\n: > {}\nexec sleep 1000\n", hold.display());
+    let script = format!("#!/bin/sh\n{deed}\nexec sleep 1000\n");
     fs::write(bin.join("nix-store"), script).unwrap();
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(bin.join("nix-store"), executable).unwrap();
     let text = format!("[watchdog]\nnix_bin = {bin:?}\n[gc]\nmode = 'observe'\nballast = '0B'\n");
     host.configure("", &text);
-    let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
-    assert_eq!(output.status.code(), Some(4), "{}", said(&output));
-    assert!(said(&output).contains("stopped"), "{}", said(&output));
+}
+
+#[test]
+fn a_hold_or_the_end_of_the_terminal_ends_a_collection_by_hand_that_goes_on() {
+    for is_hold in [true, false] {
+        let (host, ..) = furnished();
+        let hold = host.root().join("var/lib/snowguard/hold");
+        let deed = match is_hold {
+            true => format!(": > {}", hold.display()),
+            false => "kill -HUP $PPID".to_owned(),
+        };
+        stuck(&host, &deed);
+        let output = snowguard(&host, &["gc", "--free", "4MiB", "--yes"]);
+        assert_eq!(output.status.code(), Some(4), "{}", said(&output));
+        assert!(said(&output).contains("stopped"), "{}", said(&output));
+        let journal = host.journal();
+        assert_eq!(journal.last().unwrap().reason, "stopped");
+    }
 }
 
 #[test]

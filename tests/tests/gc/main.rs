@@ -40,6 +40,7 @@ use snowguard_watchdog::{
     },
     gc::{
         host::RealHost,
+        old_menu::OldMenuKept,
         policy::Policy,
         run::{End, Progress, Report, collect},
     },
@@ -81,6 +82,10 @@ fn host(store: &SmallStore, nix: &Nix, good: Vec<PathBuf>) -> RealHost {
                 stop: Stop::new(),
             },
         },
+        old_menu: OldMenuKept::at(
+            &store.root.join("var/lib/snowguard"),
+            &store.root.join("run/snowguard"),
+        ),
         generations: RemoveGeneration {
             lock_deadline: Duration::from_secs(5),
         },
@@ -172,7 +177,7 @@ fn a_disk_with_no_byte_free_is_healed_and_no_live_path_is_lost() {
         };
         let (report, _) = heal(&store, &nix, &policy, Vec::new());
         assert_eq!(report.end, End::Reached);
-        assert!(FileSystem::read(&layout).unwrap().avail_bytes >= 30 << 20);
+        assert!(policy.is_reached(&FileSystem::read(&layout).unwrap()));
         for path in live.iter().chain(&systems) {
             assert!(store.is_valid(path), "{path}");
         }
@@ -218,13 +223,8 @@ fn generations_go_oldest_first_and_only_those_that_policy_lets_go() {
     let (store, _, systems) = store(dir.path(), &nix, Kind::Tmpfs);
     // 64.5 MiB are dead and Nix drops its reserve of 8 MiB; one generation of 4 MiB more does not
     // suffice, two do.
-    let free = FileSystem::read(&Layout::new(&store.root))
-        .unwrap()
-        .avail_bytes;
-    let policy = Policy {
-        target: Amount::Bytes(ByteSize(free + (78 << 20))),
-        ..policy(Mode::Act)
-    };
+    let now = FileSystem::read(&Layout::new(&store.root)).unwrap();
+    let policy = policy(Mode::Act).to_free(ByteSize(78 << 20), &now);
     let (report, _) = heal(&store, &nix, &policy, vec![PathBuf::from(&systems[2])]);
     // 2 is booted, 3 known good, 7 runs, 8 is current, 6 to 8 are the newest three: 1, 4 and 5 may
     // go, and two of them are enough.

@@ -39,13 +39,9 @@ impl BootMenu {
         let Some(current) = system.current else {
             return Ok(None);
         };
-        let script = current.path.join("bin/switch-to-configuration");
-        match fs::symlink_metadata(self.layout.inside(&script)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(FactError::io(ATTEMPT, script, &error, "")),
-        }
-        self.look_at_boot(&current.path)?;
+        let Some(script) = Self::look(&self.layout, Some(&current.path))? else {
+            return Ok(None);
+        };
         let target = current.path.display().to_string();
         let end = self
             .switch
@@ -64,55 +60,68 @@ impl BootMenu {
         }
     }
 
-    /// Whether what may have to be written fits: a boot loader that fails half-way leaves the menu
-    /// in an unknown state.
-    fn look_at_boot(&self, system: &Path) -> Result<(), FactError> {
-        let boot = self.layout.inside("/boot");
+    /// Whether the menu can be written anew: the program of the current system that does it,
+    /// `None` where there is no menu to write. A boot loader that fails half-way leaves the menu
+    /// in an unknown state, so what may have to be written must fit.
+    ///
+    /// # Errors
+    /// Why it cannot.
+    pub fn look(layout: &Layout, current: Option<&Path>) -> Result<Option<PathBuf>, FactError> {
+        let Some(system) = current else {
+            return Ok(None);
+        };
+        let script = system.join("bin/switch-to-configuration");
+        match fs::symlink_metadata(layout.inside(&script)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(FactError::io(ATTEMPT, script, &error, "")),
+        }
+        let boot = layout.inside("/boot");
         let Ok(stat) = statvfs(&boot) else {
             // No /boot, or one that the program itself will find unreadable.
-            return Ok(());
+            return Ok(Some(script));
         };
         let free = stat.blocks_available().saturating_mul(stat.fragment_size());
         let needed = ENTRIES
             + ["kernel", "initrd"]
                 .iter()
-                .map(|file| self.to_copy(&boot, &system.join(file)))
+                .map(|file| to_copy(layout, &boot, &system.join(file)))
                 .sum::<u64>();
         if free >= needed {
-            return Ok(());
+            return Ok(Some(script));
         }
         Err(FactError::new(
             Kind::Io,
             ATTEMPT,
             boot,
             format!("{free} bytes are free and {needed} may be needed"),
-            "free some space there, then run `switch-to-configuration boot` of the system profile",
+            "free some space there; the menu is then written by the next collection",
         ))
     }
+}
 
-    /// Bytes of a kernel or initial ramdisk that is not on `/boot` yet. Both boot loaders of NixOS
-    /// name a copy after its store path: `EFI/nixos/HASH-linux-6.12-bzImage.efi`
-    /// (`systemd-boot-builder.py`), `kernels/HASH-linux-6.12-bzImage` (`install-grub.pl`).
-    fn to_copy(&self, boot: &Path, link: &Path) -> u64 {
-        let Ok(target) = fs::read_link(self.layout.inside(link)) else {
-            return 0;
-        };
-        let Ok(meta) = fs::metadata(self.layout.inside(&target)) else {
-            return 0;
-        };
-        let parts: Vec<String> = (target.iter().rev().take(2))
-            .map(|part| part.to_string_lossy().into_owned())
-            .collect();
-        let copy = parts.into_iter().rev().collect::<Vec<_>>().join("-");
-        let copies: [PathBuf; 2] = [
-            boot.join("EFI/nixos").join(format!("{copy}.efi")),
-            boot.join("kernels").join(copy),
-        ];
-        if copies.iter().any(|copy| copy.exists()) {
-            0
-        } else {
-            meta.len()
-        }
+/// Bytes of a kernel or initial ramdisk that is not on `/boot` yet. Both boot loaders of NixOS
+/// name a copy after its store path: `EFI/nixos/HASH-linux-6.12-bzImage.efi`
+/// (`systemd-boot-builder.py`), `kernels/HASH-linux-6.12-bzImage` (`install-grub.pl`).
+fn to_copy(layout: &Layout, boot: &Path, link: &Path) -> u64 {
+    let Ok(target) = fs::read_link(layout.inside(link)) else {
+        return 0;
+    };
+    let Ok(meta) = fs::metadata(layout.inside(&target)) else {
+        return 0;
+    };
+    let parts: Vec<String> = (target.iter().rev().take(2))
+        .map(|part| part.to_string_lossy().into_owned())
+        .collect();
+    let copy = parts.into_iter().rev().collect::<Vec<_>>().join("-");
+    let copies: [PathBuf; 2] = [
+        boot.join("EFI/nixos").join(format!("{copy}.efi")),
+        boot.join("kernels").join(copy),
+    ];
+    if copies.iter().any(|copy| copy.exists()) {
+        0
+    } else {
+        meta.len()
     }
 }
 

@@ -1,19 +1,26 @@
 //! `snowguard gc`: a collection by hand, with the same plan, the same limits and the same journal
 //! as the watchdog's. It asks first, and shows how far it is.
 
+mod bar;
+
 use std::{
-    io::{self, BufRead as _, IsTerminal as _, Write as _},
+    io::{self, BufRead as _, BufWriter, IsTerminal as _},
     path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::json;
 use signal_hook::{
-    consts::{SIGINT, SIGTERM},
+    consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
+    low_level::emulate_default_handler,
 };
-use snowguard_exporter::units::{Amount, ByteSize};
+use snowguard_exporter::logging;
 use snowguard_host::store::FileSystem;
 use snowguard_watchdog::{
     act::{ballast::Ballast, stop::Stop},
@@ -22,21 +29,21 @@ use snowguard_watchdog::{
     gc::{
         alone::Alone,
         hold,
-        policy::Policy,
-        run::{End, Progress, Report, collect},
+        host::RealHost,
+        plan::Refusal,
+        policy::{Policy, Space},
+        run::{End, Report, collect_agreed, wait_for_others},
     },
     journal::Journal,
-    record::Mode,
+    record::{Mode, Record, Recorder as _, Remedy, Step},
     watch::{RUN_DIR, collected_host},
 };
 
+use self::bar::Bar;
 use super::{Host, arguments, failure::Failure, page::Page, plan, text};
 
 /// Below the run directory: where its lines wait that the journal does not take.
 pub(super) const BY_HAND: &str = "by-hand";
-/// How often the bar is drawn.
-const DRAWN: Duration = Duration::from_millis(200);
-const BAR: u64 = 30;
 /// How often a hold is looked for.
 const HELD: Duration = Duration::from_millis(200);
 
@@ -53,55 +60,163 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
     let settings = host.settings()?;
     let state_dir = host.layout.inside(&settings.state_dir);
     let run_dir = host.layout.inside(RUN_DIR);
-    if let Some(refusal) = hold::standing(&state_dir) {
-        return Err(Failure::Refused(refusal));
-    }
-    // Let go of while the question stands: an emergency would not wait for the answer.
-    let ballast = Ballast::of(&host.layout, settings.gc.ballast.0);
-    let alone = || {
-        let alone = Alone::take_giving_way(&run_dir, &ballast);
-        alone.map_err(|error| Failure::Refused(error.refusal()))
+    let by_hand = ByHand {
+        host,
+        asked,
+        state_dir: state_dir.clone(),
+        run_dir: run_dir.clone(),
+        incident: format!("gc-by-hand-{}", clock::now_ms()),
+        settings: &settings,
     };
-    drop(alone()?);
-    if !asked.plan.facts.json {
-        plan::run(host, &asked.plan, page)?;
-        page.line("")?;
-    }
-    if !asked.yes && !agreed(page)? {
-        return page.line("Nothing was done");
-    }
-    page.flush()?;
-    let _alone = alone()?;
-    let stop = Stop::new();
-    heed_signals(&stop)?;
-    heed_hold(&stop, state_dir.clone());
-    let mut real = collected_host(&host.layout, &settings, plan::good(host, &settings)?, stop);
-    let mut bar = Bar::new();
-    if io::stderr().is_terminal() {
-        real.watcher = Box::new(move |progress| bar.draw(progress));
-    }
-    let policy = policy(&settings, asked.plan.free, &FileSystem::read(&host.layout)?);
-    let incident = format!("gc-by-hand-{}", clock::now_ms());
     // Lines that the disk does not take wait apart from those of the watchdog.
     let mut journal = Journal::at(&state_dir, &run_dir.join(BY_HAND)).rotated(settings.journal);
-    let report = collect(&mut real, &policy, &incident, &mut journal);
+    let outcome = by_hand.collect(page, &mut journal);
+    logging::draw("");
+    let report = match outcome {
+        Ok(Some(report)) => report,
+        Ok(None) if asked.plan.facts.json => return declined(&by_hand.incident, page),
+        Ok(None) => return page.line("Nothing was done"),
+        Err(Failure::Refused(refusal)) => refused(refusal),
+        Err(failure) => return Err(failure),
+    };
     journal.flush();
-    if io::stderr().is_terminal() {
-        let _ = writeln!(io::stderr(), "\r\u{1b}[K");
-    }
-    conclude(report, &incident, asked.plan.facts.json, page)
+    conclude(report, &by_hand.incident, asked.plan.facts.json, page)
 }
 
-/// To act is what was asked for; the limits are those of the configuration.
-fn policy(settings: &Settings, free: Option<ByteSize>, now: &FileSystem) -> Policy {
-    let mut policy = settings.gc.clone();
-    policy.mode = Mode::Act;
-    if let Some(free) = free {
-        let target = now.avail_bytes.saturating_add(free.0);
-        policy.target = Amount::Bytes(ByteSize(target));
-        policy.target_files_percent = 0;
+/// One collection that somebody asks for.
+struct ByHand<'a> {
+    host: &'a Host,
+    asked: &'a arguments::Gc,
+    settings: &'a Settings,
+    state_dir: PathBuf,
+    run_dir: PathBuf,
+    incident: String,
+}
+
+impl ByHand<'_> {
+    /// `None` if it is not agreed to. Each refusal is in the journal.
+    fn collect(
+        &self,
+        page: &mut Page<'_>,
+        journal: &mut Journal,
+    ) -> Result<Option<Report>, Failure> {
+        let outcome = self.prepare(page, journal);
+        let shown = match outcome {
+            Ok(Some(shown)) => shown,
+            Err(Failure::Refused(refusal)) => return Err(self.refuse(journal, refusal)),
+            Ok(None) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let (made, stop) = shown;
+        let _alone = match self.alone() {
+            Ok(alone) => alone,
+            Err(refusal) => return Err(self.refuse(journal, refusal)),
+        };
+        let mut real = self.real(stop)?;
+        if let Some(mut bar) = Bar::on_terminal() {
+            real.watcher = Box::new(move |progress| bar.draw(progress));
+        }
+        let policy = self.policy()?;
+        let agreed = &made.agreed;
+        let report = collect_agreed(&mut real, &policy, &self.incident, journal, agreed);
+        Ok(Some(report))
     }
-    policy
+
+    /// Waits for others, makes the plan, shows it, and asks. `None` if the answer is no.
+    fn prepare(
+        &self,
+        page: &mut Page<'_>,
+        journal: &mut Journal,
+    ) -> Result<Option<(plan::Made, Stop)>, Failure> {
+        if let Some(refusal) = hold::standing(&self.state_dir) {
+            return Err(Failure::Refused(refusal));
+        }
+        // Let go of while the question stands: an emergency would not wait for the answer.
+        drop(self.alone().map_err(Failure::Refused)?);
+        let stop = Stop::new();
+        let is_asking = Arc::new(AtomicBool::new(false));
+        heed_signals(&stop, is_asking.clone())?;
+        heed_hold(&stop, self.state_dir.clone());
+        let (mut real, policy) = (self.real(stop.clone())?, self.policy()?);
+        wait_for_others(&mut real, &policy, &self.incident, journal).map_err(Failure::Refused)?;
+        let made = plan::make(self.host, self.settings, self.asked.plan.free)?;
+        is_asking.store(true, Relaxed);
+        let agreed = self.is_agreed(&made, page)?;
+        is_asking.store(false, Relaxed);
+        Ok(agreed.then_some((made, stop)))
+    }
+
+    /// Shows the plan and asks, where somebody is to be asked. Standard output is for the answer
+    /// alone where that is JSON.
+    fn is_agreed(&self, made: &plan::Made, page: &mut Page<'_>) -> Result<bool, Failure> {
+        if !self.asked.plan.facts.json {
+            made.show(page)?;
+            page.line("")?;
+            let agreed = self.asked.yes || agreed(page)?;
+            page.flush()?;
+            return Ok(agreed);
+        }
+        if self.asked.yes {
+            return Ok(true);
+        }
+        let mut out = BufWriter::new(io::stderr());
+        let mut page = Page::new(&mut out, false);
+        made.show(&mut page)?;
+        page.line("")?;
+        agreed(&mut page)
+    }
+
+    fn alone(&self) -> Result<Alone, Refusal> {
+        let ballast = Ballast::of(&self.host.layout, self.settings.gc.ballast.0);
+        Alone::take_giving_way(&self.run_dir, &ballast).map_err(|error| error.refusal())
+    }
+
+    fn real(&self, stop: Stop) -> Result<RealHost, Failure> {
+        let good = plan::good(self.host, self.settings)?;
+        Ok(collected_host(&self.host.layout, self.settings, good, stop))
+    }
+
+    /// To act is what was asked for.
+    fn policy(&self) -> Result<Policy, Failure> {
+        let now = FileSystem::read(&self.host.layout)?;
+        Ok(Policy {
+            mode: Mode::Act,
+            ..plan::policy(self.settings, self.asked.plan.free, &now)
+        })
+    }
+
+    fn refuse(&self, journal: &mut Journal, refusal: Refusal) -> Failure {
+        journal.record(Record {
+            at_ms: clock::now_ms(),
+            incident: self.incident.clone(),
+            remedy: Remedy::Gc,
+            mode: Mode::Act,
+            step: Step::Refused,
+            reason: refusal.reason.name().to_owned(),
+            message: refusal.detail.clone(),
+            facts: json!(null),
+        });
+        Failure::Refused(refusal)
+    }
+}
+
+fn declined(incident: &str, page: &mut Page<'_>) -> Result<(), Failure> {
+    page.json(&json!({
+        "incident": incident,
+        "end": "declined",
+        "detail": "nothing was done",
+        "promised": Space::NONE,
+        "freed": Space::NONE,
+    }))
+}
+
+fn refused(refusal: Refusal) -> Report {
+    Report {
+        detail: refusal.detail.clone(),
+        end: End::Refused(refusal),
+        promised: Space::NONE,
+        freed: Space::NONE,
+    }
 }
 
 fn agreed(page: &mut Page<'_>) -> Result<bool, Failure> {
@@ -113,9 +228,11 @@ fn agreed(page: &mut Page<'_>) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The first SIGINT or SIGTERM ends the collection between two paths.
-fn heed_signals(stop: &Stop) -> Result<(), Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(|source| Failure::Io {
+/// The first SIGINT, SIGTERM or SIGHUP (the terminal is gone) ends the collection between two
+/// paths. While the question stands nothing goes on that would have to end.
+fn heed_signals(stop: &Stop, is_asking: Arc<AtomicBool>) -> Result<(), Failure> {
+    let listening = Signals::new([SIGINT, SIGTERM, SIGHUP]);
+    let mut signals = listening.map_err(|source| Failure::Io {
         attempt: "listen for signals",
         path: "/proc/self".into(),
         source,
@@ -123,7 +240,11 @@ fn heed_signals(stop: &Stop) -> Result<(), Failure> {
     })?;
     let stop = stop.clone();
     thread::spawn(move || {
-        for _ in signals.forever() {
+        for signal in signals.forever() {
+            if is_asking.load(Relaxed) {
+                // Not done, the question stands; its answer is then heeded with the signal.
+                let _ = emulate_default_handler(signal);
+            }
             stop.ask();
         }
     });
@@ -173,70 +294,5 @@ fn conclude(
             reason,
             detail: report.detail,
         }),
-    }
-}
-
-/// How far it is, in one line of the terminal.
-struct Bar {
-    drawn: Option<Instant>,
-}
-
-impl Bar {
-    const fn new() -> Self {
-        Self { drawn: None }
-    }
-
-    fn draw(&mut self, progress: Progress) {
-        if self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAWN) {
-            return;
-        }
-        self.drawn = Some(Instant::now());
-        // A terminal that is gone takes nothing away from the collection.
-        let _ = write!(io::stderr(), "\r\u{1b}[K{}", line(progress));
-        let _ = io::stderr().flush();
-    }
-}
-
-fn line(progress: Progress) -> String {
-    let (freed, left) = (progress.freed.bytes, progress.remaining.bytes);
-    let whole = freed.saturating_add(left).max(1);
-    let done = usize::try_from(freed.saturating_mul(BAR) / whole).unwrap_or(0);
-    let width = usize::try_from(BAR).unwrap_or(0);
-    format!(
-        "[{:<width$}] {} freed, {} to go, {} deleted",
-        "#".repeat(done.min(width)),
-        text::size(freed),
-        text::size(left),
-        text::number(
-            usize::try_from(progress.deleted_paths).unwrap_or(usize::MAX),
-            "path",
-            "paths"
-        ),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use snowguard_watchdog::gc::policy::Space;
-
-    use super::*;
-
-    #[test]
-    fn the_bar_is_as_full_as_the_target_is_near() {
-        let bytes = |bytes| Space { bytes, files: 0 };
-        let half = line(Progress {
-            deleted_paths: 1,
-            freed: bytes(5 << 30),
-            remaining: bytes(5 << 30),
-        });
-        assert_eq!(half.matches('#').count(), 15, "{half}");
-        assert!(half.contains("5.0 GiB to go, 1 path deleted"), "{half}");
-        assert!(line(Progress::default()).starts_with("[  "));
-        let over = line(Progress {
-            deleted_paths: 9,
-            freed: bytes(u64::MAX),
-            remaining: bytes(0),
-        });
-        assert!(over.matches('#').count() <= 30, "{over}");
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use serde::Serialize;
 use serde_json::json;
+use snowguard_exporter::units::ByteSize;
 use snowguard_host::{
     Ages, FactError, Layout, LeftOverKind, LeftOvers, STORE_DIR,
     store::{FileSystem, Footprint},
@@ -21,9 +22,12 @@ use snowguard_watchdog::{
     gc::{
         facts::{Facts, Scales},
         ladder::Tier,
-        plan::{Plan, plan, plan_for},
-        policy::Space,
+        old_menu::OldMenuKept,
+        plan::{Plan, plan},
+        policy::{Policy, Space},
+        run::Agreed,
     },
+    watch::RUN_DIR,
 };
 
 use super::{
@@ -140,32 +144,55 @@ pub(super) fn run(
     page: &mut Page<'_>,
 ) -> Result<(), Failure> {
     let settings = host.settings()?;
-    let good = good(host, &settings)?;
-    let facts = Facts::read(&host.layout, &good, clock::now())?;
+    let made = match make(host, &settings, asked.free) {
+        Err(Failure::Refused(refusal)) if asked.facts.json => {
+            let (reason, detail) = (refusal.reason.name(), &refusal.detail);
+            page.json(&json!({"refused": {"reason": reason, "detail": detail}}))?;
+            return Err(Failure::Refused(refusal));
+        }
+        other => other?,
+    };
+    if asked.facts.json {
+        return page.json(&made.report);
+    }
+    made.show(page)
+}
+
+/// A plan as it was made, to be shown.
+pub(super) struct Made {
+    report: Report,
+    is_asked: bool,
+    /// All that it gives up, for who agrees to it.
+    pub(super) agreed: Agreed,
+}
+
+impl Made {
+    /// Shows it to people.
+    pub(super) fn show(&self, page: &mut Page<'_>) -> Result<(), Failure> {
+        for_people(&self.report, self.is_asked, page)
+    }
+}
+
+/// Makes the plan, and says on standard error what could not be looked at for it.
+pub(super) fn make(
+    host: &Host,
+    settings: &Settings,
+    free: Option<ByteSize>,
+) -> Result<Made, Failure> {
+    let good = good(host, settings)?;
+    let mut facts = Facts::read(&host.layout, &good, clock::now())?;
+    let state_dir = host.layout.inside(&settings.state_dir);
+    let mut menu = OldMenuKept::at(&state_dir, &host.layout.inside(RUN_DIR));
+    if facts.boot_menu_stays.is_some() {
+        // Otherwise it is written before anything goes.
+        facts.named_by_menu = menu.load()?.named;
+    }
     let scales = Remembering {
         layout: &host.layout,
         bytes: RefCell::default(),
     };
-    let outcome = match asked.free {
-        Some(bytes) => {
-            let need = Space {
-                bytes: bytes.0,
-                files: 0,
-            };
-            plan_for(&facts, &settings.gc, need, &scales)
-        }
-        None => plan(&facts, &settings.gc, &scales),
-    };
-    let plan = match outcome {
-        Ok(plan) => plan,
-        Err(refusal) => {
-            if asked.facts.json {
-                let (reason, detail) = (refusal.reason.name(), &refusal.detail);
-                page.json(&json!({"refused": {"reason": reason, "detail": detail}}))?;
-            }
-            return Err(Failure::Refused(refusal));
-        }
-    };
+    let policy = policy(settings, free, &facts.file_system);
+    let plan = plan(&facts, &policy, &scales).map_err(Failure::Refused)?;
     for error in &plan.dead.unmeasured {
         say(&format!("snowguard: warning: {error}; it stays"));
     }
@@ -177,16 +204,21 @@ pub(super) fn run(
             "snowguard: warning: {error}; the order is worse for it"
         ));
     }
-    let report = report(
-        &settings,
-        facts.file_system,
-        plan,
-        &scales.bytes.into_inner(),
-    );
-    if asked.facts.json {
-        return page.json(&report);
-    }
-    for_people(&report, asked.free.is_some(), page)
+    let agreed = Agreed::to(&plan);
+    let bytes = scales.bytes.into_inner();
+    Ok(Made {
+        report: report(settings, facts.file_system, plan, &bytes),
+        is_asked: free.is_some(),
+        agreed,
+    })
+}
+
+/// The limits are those of the configuration; so much is to be freed, if somebody says how much.
+pub(super) fn policy(settings: &Settings, free: Option<ByteSize>, now: &FileSystem) -> Policy {
+    free.map_or_else(
+        || settings.gc.clone(),
+        |free| settings.gc.to_free(free, now),
+    )
 }
 
 /// Systems that are known good: the same two that the watchdog keeps, the last one and what it
@@ -280,10 +312,14 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
         "missing to the target"
     };
     head.pair("Needed", format!("{}, {why}", space(report.need)));
+    let missing = report.need.minus(report.promised);
     let verdict = if report.reaches_target {
-        "covers it".to_owned()
+        match missing {
+            Space::NONE => "covers it".to_owned(),
+            crumb => format!("covers it but for {}", space(crumb)),
+        }
     } else {
-        format!("{} short of it", space(report.need.minus(report.promised)))
+        format!("{} short of it", space(missing))
     };
     head.pair("Promised", format!("{}, {verdict}", space(report.promised)));
     head.pair("Never touched", &*report.kept);

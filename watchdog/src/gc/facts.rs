@@ -15,6 +15,8 @@ use snowguard_host::{
     store::{Analysis, FileSystem, Footprint, optimised_inodes},
 };
 
+use crate::act::boot_menu::BootMenu;
+
 /// The host at one moment, as far as a collection needs it.
 #[derive(Debug)]
 pub struct Facts {
@@ -34,6 +36,11 @@ pub struct Facts {
     pub optimised: HashSet<u64>,
     /// The process that holds `gc.lock`: another collection is under way.
     pub collector: Option<u32>,
+    /// Why the boot loader's menu cannot be written anew. No generation goes then that it names.
+    pub boot_menu_stays: Option<String>,
+    /// Store paths that it may name still though their generations are gone: they stay, with all
+    /// that they reference.
+    pub named_by_menu: Vec<PathBuf>,
 }
 
 /// A system whose generation is never given up.
@@ -68,6 +75,12 @@ pub trait Scales {
     /// # Errors
     /// If that cannot be read.
     fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError>;
+
+    /// Whether a generation, by its link and that of its profile, or an automatic root may be
+    /// given up, as far as policy lets it go.
+    fn may_go(&self, _link: &Path, _profile: Option<&Path>) -> bool {
+        true
+    }
 }
 
 impl Scales for Layout {
@@ -144,6 +157,7 @@ impl Facts {
         for path in good {
             protect(path.clone(), "known good");
         }
+        let boot_menu = BootMenu::look(layout, system.current.as_ref().map(|link| &*link.path));
         let collector = Locks::read(layout)?.holder(&layout.state().join("gc.lock"))?;
         let analysis = Analysis::read(layout, &conf)?;
         let cache = provenance::default_dir(layout);
@@ -157,6 +171,8 @@ impl Facts {
             protected,
             optimised: optimised_inodes(layout)?,
             collector,
+            boot_menu_stays: boot_menu.err().map(|error| error.to_string()),
+            named_by_menu: Vec::new(),
         })
     }
 }

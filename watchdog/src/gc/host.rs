@@ -13,6 +13,7 @@ use snowguard_host::{Collector, FactError, Layout, LeftOver, LeftOverKind, store
 use super::{
     facts::{Facts, Scales},
     ladder::{StaleRoot, Victim},
+    old_menu::{OldMenu, OldMenuKept},
     run::{Host, Progress},
 };
 use crate::{
@@ -26,6 +27,7 @@ use crate::{
         remove_root::RemoveRoot,
     },
     clock,
+    keep::KeepError,
 };
 
 /// How often a pause looks whether the end is asked for.
@@ -43,6 +45,8 @@ pub struct RealHost {
     pub generations: RemoveGeneration,
     /// Writes the boot menu.
     pub boot_menu: BootMenu,
+    /// What it may name, on disk.
+    pub old_menu: OldMenuKept,
     /// The reserve.
     pub ballast: Ballast,
     /// When the collection began.
@@ -103,6 +107,14 @@ impl Host for RealHost {
 
     fn rewrite_boot_menu(&mut self, incident: &str) -> Result<Option<String>, FactError> {
         self.boot_menu.run(incident)
+    }
+
+    fn old_menu(&mut self) -> Result<OldMenu, KeepError> {
+        self.old_menu.load()
+    }
+
+    fn keep_old_menu(&mut self, menu: &OldMenu) -> Result<(), KeepError> {
+        self.old_menu.save(menu)
     }
 
     fn drop_ballast(&mut self) -> Result<bool, FactError> {

@@ -16,6 +16,7 @@ use snowguard_host::{
 use self::giving_up::Offer;
 pub use self::{
     dead::{DeadPaths, Group, Tier, dead_paths},
+    generations::{is_in_boot_menu, kept_by_boot_menu},
     left_overs::{LeftBehind, frees, left_overs},
     stale_roots::StaleRoot,
 };
@@ -70,7 +71,7 @@ pub fn keepers(
     scales: &dyn Scales,
     tally: &mut Tally<'_>,
 ) -> (Vec<Victim>, Vec<StaleRoot>) {
-    let generations = generations::removable(facts, policy).into_iter();
+    let generations = generations::removable(facts, policy, scales).into_iter();
     let roots = stale_roots::removable(facts, policy, scales).into_iter();
     let offers = (generations.map(Either::Generation))
         .chain(roots.map(Either::Root))
@@ -96,14 +97,19 @@ pub struct Tally<'a> {
 }
 
 impl<'a> Tally<'a> {
-    /// Nothing freed yet.
+    /// Nothing freed yet. What the boot menu names stays.
     pub fn new(facts: &'a Facts) -> Self {
-        Self {
+        let mut tally = Self {
             reclaim: Reclaim::new(&facts.optimised),
             beside: Space::NONE,
             before: Space::NONE,
             pinned: PathSet::new(facts.analysis.graph.len()),
-        }
+        };
+        let named = facts.named_by_menu.iter();
+        let names = named.filter_map(|path| path.file_name().and_then(OsStr::to_str));
+        let ids = names.filter_map(|name| facts.analysis.graph.find(name));
+        tally.pin(&facts.analysis, ids);
+        tally
     }
 
     fn pin(&mut self, analysis: &Analysis, paths: impl IntoIterator<Item = PathId>) {

@@ -10,6 +10,7 @@ pub mod host;
 pub mod ladder;
 #[cfg(test)]
 mod model;
+pub mod old_menu;
 pub mod plan;
 pub mod policy;
 pub mod restraint;

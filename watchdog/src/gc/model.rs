@@ -211,6 +211,14 @@ impl World {
             .chain(outputs.into_iter().flatten())
     }
 
+    /// Valid ones of these with all that they keep.
+    pub(crate) fn with_kept(&self, names: &Names) -> Names {
+        let valid = names.iter().filter(|name| self.entries.contains_key(*name));
+        let mut kept = valid.cloned().collect();
+        self.spread(&mut kept);
+        kept
+    }
+
     /// To the fixed point.
     fn spread(&self, alive: &mut Names) {
         let mut todo: Vec<String> = alive.iter().cloned().collect();

@@ -7,7 +7,7 @@ use snowguard_host::FactError;
 
 use super::{
     facts::{Facts, Scales},
-    ladder::{self, DeadPaths, LeftBehind, StaleRoot, Tally, Victim},
+    ladder::{self, DeadPaths, LeftBehind, StaleRoot, Tally, Tier, Victim},
     policy::{Policy, Space},
 };
 
@@ -16,6 +16,8 @@ use super::{
 pub struct Plan {
     /// What is missing to the target.
     pub need: Space,
+    /// Missing by no more than this it counts as reached ([`Policy::crumb`]).
+    pub crumb: Space,
     /// Dead paths to delete first.
     pub dead: DeadPaths,
     /// What builds left beside the store, to remove after that, if it does not suffice.
@@ -31,9 +33,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the promise covers the need. If not, the plan frees what can be freed.
+    /// Whether the promise covers the need, but for a crumb. If not, the plan frees what can be
+    /// freed.
     pub fn reaches_target(&self) -> bool {
-        self.promised.covers(self.need)
+        self.promised.plus(self.crumb).covers(self.need)
     }
 
     /// How many entries of the store directory the first rung deletes.
@@ -69,11 +72,14 @@ pub enum Reason {
     NotNeeded,
     /// Too little could be freed to be worth it.
     CannotHelp,
+    /// The same, because the boot loader's menu cannot be written anew and would name what is
+    /// gone.
+    BootMenu,
 }
 
 impl Reason {
     /// Every reason, for counters that begin at zero.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Off,
         Self::Held,
         Self::Cooldown,
@@ -86,6 +92,7 @@ impl Reason {
         Self::DatabaseBusy,
         Self::NotNeeded,
         Self::CannotHelp,
+        Self::BootMenu,
     ];
 
     /// The reason as metrics and the journal write it.
@@ -103,6 +110,7 @@ impl Reason {
             Self::DatabaseBusy => "database_busy",
             Self::NotNeeded => "not_needed",
             Self::CannotHelp => "cannot_help",
+            Self::BootMenu => "boot_menu",
         }
     }
 }
@@ -131,17 +139,27 @@ impl Refusal {
 /// # Errors
 /// A [`Refusal`] if something is in doubt, or if a collection could not help.
 pub fn plan(facts: &Facts, policy: &Policy, scales: &dyn Scales) -> Result<Plan, Refusal> {
-    plan_for(facts, policy, policy.need(&facts.file_system), scales)
+    let need = policy.need(&facts.file_system);
+    let crumb = policy.crumb(&facts.file_system);
+    plan_but_for(facts, policy, need, crumb, scales)
 }
 
-/// Plans to free `need`.
-///
-/// # Errors
-/// A [`Refusal`] if something is in doubt, or if a collection could not help.
-pub fn plan_for(
+/// Plans to free `need` to the last byte.
+#[cfg(test)]
+pub(crate) fn plan_for(
     facts: &Facts,
     policy: &Policy,
     need: Space,
+    scales: &dyn Scales,
+) -> Result<Plan, Refusal> {
+    plan_but_for(facts, policy, need, Space::NONE, scales)
+}
+
+fn plan_but_for(
+    facts: &Facts,
+    policy: &Policy,
+    need: Space,
+    crumb: Space,
     scales: &dyn Scales,
 ) -> Result<Plan, Refusal> {
     let refuse = |reason, detail: String| Err(Refusal { reason, detail });
@@ -172,18 +190,23 @@ pub fn plan_for(
     let mut tally = Tally::new(facts);
     let dead = ladder::dead_paths(facts, policy, need, scales, &mut tally);
     let mut promised = dead.frees;
-    // Each rung only if those before are not enough. A way back is given up after what nobody
-    // would miss.
-    let left_overs = if promised.covers(need) {
+    // Each rung only if those before are not enough, and none for a crumb. A way back is given up
+    // after what nobody would miss.
+    let worth = need.minus(crumb);
+    if worth == Space::NONE && !is_cheap(&dead, policy, need, facts) {
+        let detail = format!("the target is reached but for {need}");
+        return refuse(Reason::NotNeeded, detail);
+    }
+    let left_overs = if promised.covers(worth) {
         LeftBehind::default()
     } else {
-        ladder::left_overs(facts, policy, need, scales, &mut tally)
+        ladder::left_overs(facts, policy, worth, scales, &mut tally)
     };
     promised = promised.plus(left_overs.frees);
-    let (victims, roots) = if promised.covers(need) {
+    let (victims, roots) = if promised.covers(worth) {
         (Vec::new(), Vec::new())
     } else {
-        ladder::keepers(facts, policy, need, scales, &mut tally)
+        ladder::keepers(facts, policy, worth, scales, &mut tally)
     };
     let victims_free = victims.iter().map(|victim| victim.frees);
     for frees in victims_free.chain(roots.iter().map(|root| root.frees)) {
@@ -193,14 +216,16 @@ pub fn plan_for(
         promised.saturating_mul(100) >= need.saturating_mul(policy.minimum_gain_percent.into())
             && (need == 0 || promised > 0)
     };
-    if !enough(promised.bytes, need.bytes) || !enough(promised.files, need.files) {
-        return refuse(
-            Reason::CannotHelp,
-            cannot_help(facts, need, promised, dead.recent),
-        );
+    if !enough(promised.bytes, worth.bytes) || !enough(promised.files, worth.files) {
+        let detail = cannot_help(facts, need, promised, dead.recent);
+        return match ladder::kept_by_boot_menu(facts, policy) {
+            Some(why) => refuse(Reason::BootMenu, format!("{why}; {detail}")),
+            None => refuse(Reason::CannotHelp, detail),
+        };
     }
     Ok(Plan {
         need,
+        crumb,
         dead,
         left_overs,
         victims,
@@ -208,6 +233,13 @@ pub fn plan_for(
         promised,
         kept: kept(facts, policy),
     })
+}
+
+/// Whether dead paths cover a crumb, and no build and little else goes for it.
+fn is_cheap(dead: &DeadPaths, policy: &Policy, need: Space, facts: &Facts) -> bool {
+    dead.frees.covers(need)
+        && dead.frees.bytes <= policy.spare(&facts.file_system)
+        && dead.tiers.keys().all(|tier| *tier < Tier::Build)
 }
 
 fn cannot_help(facts: &Facts, need: Space, promised: Space, recent: usize) -> String {
@@ -267,7 +299,7 @@ fn kept(facts: &Facts, policy: &Policy) -> String {
         policy.keep_generations.max(1),
         young(policy.keep_younger_than, "those"),
         young(policy.keep_recent, "dead paths"),
-    )
+    ) + &ladder::kept_by_boot_menu(facts, policy).map_or(String::new(), |why| format!(", {why}"))
 }
 
 #[cfg(test)]

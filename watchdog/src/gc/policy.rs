@@ -7,6 +7,12 @@ use snowguard_host::{Ages, store::FileSystem};
 
 use crate::record::Mode;
 
+/// What the records of one collection may take: journal, state, the database's own growth.
+const RECORDS: Space = Space {
+    bytes: 64 << 10,
+    files: 8,
+};
+
 /// The limits that the gc remedy keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -228,6 +234,48 @@ impl Policy {
             bytes: self.target.of(file_system.size_bytes),
             files: percent(file_system.files, self.target_files_percent),
         }
+    }
+
+    /// The policy of a collection that is to free so much more than is free now, whatever the
+    /// target for alerts is.
+    #[must_use]
+    pub fn to_free(&self, bytes: ByteSize, now: &FileSystem) -> Self {
+        let target = now.avail_bytes.saturating_add(bytes.0);
+        Self {
+            trigger: Amount::Bytes(ByteSize(now.avail_bytes)),
+            target: Amount::Bytes(ByteSize(target)),
+            trigger_files_percent: 0,
+            target_files_percent: 0,
+            ..self.clone()
+        }
+    }
+
+    /// Missing by no more than this the target counts as reached, for nothing dear is given up
+    /// for a crumb: what a journal, a log or the database took meanwhile. It is a hundredth of
+    /// what lies between trigger and target, which is the least that an alert asks for, and at
+    /// least what Snowguard's own records may take, but never more than a tenth.
+    pub fn crumb(&self, file_system: &FileSystem) -> Space {
+        let least = self.least(file_system);
+        let crumb = |least: u64, records: u64| (least / 100).max(records).min(least / 10);
+        Space {
+            bytes: crumb(least.bytes, RECORDS.bytes),
+            files: crumb(least.files, RECORDS.files),
+        }
+    }
+
+    /// So many bytes more than are needed may go where only a crumb is missing.
+    pub(super) fn spare(&self, file_system: &FileSystem) -> u64 {
+        self.least(file_system).bytes / 10
+    }
+
+    fn least(&self, file_system: &FileSystem) -> Space {
+        self.target_on(file_system)
+            .minus(self.trigger_on(file_system))
+    }
+
+    /// Whether no more than a crumb is missing to the target now.
+    pub fn is_reached(&self, file_system: &FileSystem) -> bool {
+        self.crumb(file_system).covers(self.need(file_system))
     }
 
     /// How much is missing to the target now.

@@ -4,19 +4,19 @@
 //! the rest of the round, and whatever became alive meanwhile is not touched.
 
 mod acts;
+mod boot_menu;
 mod dead;
+mod host;
 mod left_overs;
 mod others;
 mod progress;
 mod story;
+mod within;
 
-use std::{collections::HashSet, ffi::OsString, path::PathBuf, time::Duration};
+use std::{cell::Cell, collections::HashSet, ffi::OsString, path::PathBuf};
 
-use snowguard_host::{FactError, LeftOver, store::FileSystem};
-
+use self::within::Within;
 use super::{
-    facts::{Facts, Scales},
-    ladder::{StaleRoot, Victim},
     plan::{Plan, Reason, Refusal, plan},
     policy::{Policy, Space},
 };
@@ -25,82 +25,9 @@ use crate::{
     record::{Mode, Recorder},
 };
 
+pub use host::Host;
 pub use progress::Progress;
-
-/// What a collection sees and does. The host is one; tests have others.
-pub trait Host {
-    /// Reads everything that a plan is made from.
-    ///
-    /// # Errors
-    /// What could not be read.
-    fn facts(&mut self) -> Result<Facts, FactError>;
-    /// Measures entries of the store directory.
-    fn scales(&self) -> &dyn Scales;
-    /// Asks for the file system alone.
-    ///
-    /// # Errors
-    /// Why it did not answer.
-    fn file_system(&mut self) -> Result<FileSystem, FactError>;
-    /// Asks for the file system that Nix keeps its database on. It may be another one.
-    ///
-    /// # Errors
-    /// Why it did not answer.
-    fn state_file_system(&mut self) -> Result<FileSystem, FactError>;
-    /// Deletes entries of the store directory through Nix.
-    ///
-    /// # Errors
-    /// What Nix said; some may be gone all the same.
-    fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError>;
-    /// Lets the file system show what was freed, where it does so with a delay (btrfs frees with
-    /// its next commit).
-    fn settle(&mut self);
-    /// Removes what a build left, if it still is what was found.
-    ///
-    /// # Errors
-    /// Why it is there still, or a part of it.
-    fn remove_left_over(&mut self, left: &LeftOver) -> Result<(), FactError>;
-    /// Gives up an automatic root.
-    ///
-    /// # Errors
-    /// Why it is there still.
-    fn remove_root(&mut self, root: &StaleRoot) -> Result<(), FactError>;
-    /// Gives up a generation.
-    ///
-    /// # Errors
-    /// Why it is still there.
-    fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError>;
-    /// Writes the boot loader's menu anew, from the generations that are left. What was done, in
-    /// a sentence; `None` where there is no menu to write.
-    ///
-    /// # Errors
-    /// Why the menu is as it was.
-    fn rewrite_boot_menu(&mut self, incident: &str) -> Result<Option<String>, FactError>;
-    /// Drops a slice of the ballast; false if there is none left.
-    ///
-    /// # Errors
-    /// Why it could not be dropped.
-    fn drop_ballast(&mut self) -> Result<bool, FactError>;
-    /// Who else collects garbage of this store now, as a sentence begins.
-    ///
-    /// # Errors
-    /// What could not be read.
-    fn other_collector(&mut self) -> Result<Option<String>, FactError>;
-    /// Who holds the database of Nix for writing now, as a sentence begins.
-    ///
-    /// # Errors
-    /// What could not be read.
-    fn database_writer(&mut self) -> Result<Option<String>, FactError>;
-    /// Lets time pass, or less of it if the end is asked for.
-    fn pause(&mut self, span: Duration);
-    /// Whether the end is asked for.
-    fn is_asked_to_stop(&self) -> bool;
-    /// Takes note of how far the collection is.
-    fn report(&mut self, progress: Progress);
-    /// Time since the collection began.
-    fn elapsed(&self) -> Duration;
-    /// The time of day, milliseconds since the epoch.
-    fn now_ms(&self) -> i64;
-}
+pub use within::Agreed;
 
 /// How a collection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,18 +85,49 @@ pub fn collect(
     Run::new(host, policy, incident, recorder).run_to_the_end()
 }
 
-/// Goes on with a collection that a kill cut short, under its name. It may have come between the
-/// end of a generation and the menu that still named it.
-pub fn resume(
+/// The same, but nothing dearer is given up than what somebody has agreed to: beyond dead paths
+/// only the steps of the plan that was shown.
+pub fn collect_agreed(
     host: &mut dyn Host,
     policy: &Policy,
     incident: &str,
     recorder: &mut dyn Recorder,
+    agreed: &Agreed,
 ) -> Report {
     let mut run = Run::new(host, policy, incident, recorder);
-    run.menu_is_old = policy.mode == Mode::Act;
-    run.rewrite_boot_menu();
+    run.agreed = Some(agreed);
     run.run_to_the_end()
+}
+
+/// Waits until nobody else is in the way of a collection, as [`collect`] does before each round.
+///
+/// # Errors
+/// Who is still in the way.
+pub fn wait_for_others(
+    host: &mut dyn Host,
+    policy: &Policy,
+    incident: &str,
+    recorder: &mut dyn Recorder,
+) -> Result<(), Refusal> {
+    Run::new(host, policy, incident, recorder).wait_for_others()
+}
+
+/// Writes the boot menu that an earlier collection left old, and does nothing else. Whether it is
+/// as it should be.
+pub fn mend_boot_menu(
+    host: &mut dyn Host,
+    policy: &Policy,
+    incident: &str,
+    recorder: &mut dyn Recorder,
+) -> bool {
+    let mut run = Run::new(host, policy, incident, recorder);
+    match run.take_up_boot_menu() {
+        Ok(()) => run.old_menu.is_empty(),
+        Err(refusal) => {
+            run.refuse(&refusal);
+            false
+        }
+    }
 }
 
 struct Run<'a> {
@@ -187,10 +145,20 @@ struct Run<'a> {
     failures: usize,
     /// What Nix did not give up in this collection.
     refused: HashSet<OsString>,
-    /// What builds left and what could not be removed in this collection.
+    /// What could not be removed or given up in this collection: what builds left, links of
+    /// generations and of whole profiles, automatic roots.
     stuck: HashSet<PathBuf>,
-    /// A system generation is gone that the boot loader's menu may still name.
-    menu_is_old: bool,
+    /// Why the first generation or root of them could not be given up.
+    not_given_up: Option<String>,
+    /// Systems whose generations are gone and that the boot loader's menu may still name.
+    old_menu: Vec<PathBuf>,
+    /// Why it could not be written in this collection.
+    menu_failed: Option<String>,
+    menu_was_tried_again: bool,
+    /// All that may be given up, if somebody was asked.
+    agreed: Option<&'a Agreed>,
+    /// The last plan left something out for that.
+    is_withheld: bool,
 }
 
 type Ended = (End, String);
@@ -214,21 +182,27 @@ impl<'a> Run<'a> {
             failures: 0,
             refused: HashSet::new(),
             stuck: HashSet::new(),
-            menu_is_old: false,
+            not_given_up: None,
+            old_menu: Vec::new(),
+            menu_failed: None,
+            menu_was_tried_again: false,
+            agreed: None,
+            is_withheld: false,
         }
     }
 
     fn run_to_the_end(mut self) -> Report {
-        let (mut end, mut detail) = self.rounds();
-        // A switch of somebody else may have been in the way of the first try.
-        self.rewrite_boot_menu();
+        let (mut end, mut detail) = match self.take_up_boot_menu() {
+            Ok(()) => self.rounds(),
+            Err(refusal) => self.ended_by(refusal, 0),
+        };
         let after = self.host.file_system();
         let freed = match (self.before, &after) {
             (Some(before), Ok(after)) => Space::free(after).minus(before),
             _ => Space::NONE,
         };
         if let (End::Reached, Ok(now)) = (&end, &after)
-            && self.policy.need(now) != Space::NONE
+            && !self.policy.is_reached(now)
         {
             end = End::Short("filled_again");
             detail = "the target was reached, and somebody has filled the disk since".to_owned();
@@ -250,19 +224,14 @@ impl<'a> Run<'a> {
             {
                 return self.ended_by(refusal, round);
             }
-            let facts = match self.host.facts() {
-                Ok(facts) => facts,
-                Err(error) => return self.ended_by(Refusal::blind(&error), round),
-            };
-            let scales = dead::Unrefused {
-                scales: self.host.scales(),
-                refused: &self.refused,
-                stuck: &self.stuck,
-            };
-            let plan = match plan(&facts, self.policy, &scales) {
+            let plan = match self.plan() {
                 Ok(plan) => plan,
                 Err(refusal) if round > 0 && refusal.reason == Reason::NotNeeded => {
                     return (End::Reached, String::new());
+                }
+                // A switch of somebody else may have been in the way of the first try.
+                Err(refusal) if refusal.reason == Reason::BootMenu && self.try_menu_again() => {
+                    continue;
                 }
                 Err(refusal) => return self.ended_by(refusal, round),
             };
@@ -277,6 +246,16 @@ impl<'a> Run<'a> {
                 self.before = self.host.file_system().ok().map(|now| Space::free(&now));
             }
             self.tell_progress(plan.need);
+            // The ballast may have been enough; nothing dear is given up then.
+            if plan.dead.groups.is_empty() {
+                match self.host.file_system() {
+                    Ok(now) if self.policy.is_reached(&now) => {
+                        return (End::Reached, String::new());
+                    }
+                    Ok(_) => {}
+                    Err(error) => return self.ended_by(Refusal::blind(&error), round + 1),
+                }
+            }
             let ended = if !plan.dead.groups.is_empty() {
                 self.delete_dead(&plan)
             } else if !plan.left_overs.chosen.is_empty() {
@@ -303,13 +282,43 @@ impl<'a> Run<'a> {
         )
     }
 
+    /// Reads the host and plans for it, within what is known and agreed to by now.
+    fn plan(&mut self) -> Result<Plan, Refusal> {
+        let mut facts = (self.host.facts()).map_err(|error| Refusal::blind(&error))?;
+        facts.named_by_menu.clone_from(&self.old_menu);
+        if self.menu_failed.is_some() {
+            facts.boot_menu_stays.clone_from(&self.menu_failed);
+        }
+        let scales = Within {
+            scales: self.host.scales(),
+            refused: &self.refused,
+            stuck: &self.stuck,
+            agreed: self.agreed,
+            is_withheld: Cell::new(false),
+        };
+        let outcome = plan(&facts, self.policy, &scales);
+        self.is_withheld = scales.is_withheld.get();
+        outcome
+    }
+
     /// Before anything was done it is a refusal, after that an end before the target.
     fn ended_by(&self, refusal: Refusal, round: usize) -> Ended {
         let detail = refusal.detail.clone();
         if round == 0 {
-            (End::Refused(refusal), detail)
-        } else {
-            (End::Short(refusal.reason.name()), detail)
+            return (End::Refused(refusal), detail);
+        }
+        match (refusal.reason, &self.not_given_up) {
+            (Reason::CannotHelp, Some(error)) => {
+                (End::Short("nothing_left"), format!("{error}; {detail}"))
+            }
+            (Reason::CannotHelp, None) if self.is_withheld => {
+                let detail = format!(
+                    "what more could be given up was not in the plan that was shown; run it again \
+                     to see it; {detail}"
+                );
+                (End::Short("not_shown"), detail)
+            }
+            (reason, _) => (End::Short(reason.name()), detail),
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::{
         switch::{Switch, Systemd, Way},
     },
     config::Settings,
-    gc::{host::RealHost, run::Progress},
+    gc::{host::RealHost, old_menu::OldMenuKept, run::Progress},
     probe::Means,
     record::Mode,
     rollback::fleet_lock,
@@ -214,6 +214,7 @@ pub fn collected_host(
             // A menu cut in half would be worse than a late end.
             switch: switch(layout, Stop::new()),
         },
+        old_menu: OldMenuKept::at(&layout.inside(&settings.state_dir), &layout.inside(RUN_DIR)),
         ballast: Ballast::of(layout, settings.gc.ballast.0),
         begun,
         progress: Progress::default(),

@@ -38,6 +38,7 @@ use crate::{
     },
 };
 
+mod boot_menu;
 mod collection;
 mod profiles;
 mod reserve;
@@ -69,6 +70,8 @@ pub(super) struct Remedies {
     /// the start.
     begun: Option<String>,
     begun_kept: Begun,
+    /// When an old boot menu was looked for last.
+    menu_looked_at_ms: i64,
     /// The collection that goes on now.
     running: Option<Running>,
     restraint: restraint::Restraint,
@@ -94,6 +97,7 @@ impl Remedies {
             begun: begun_kept.load::<Option<String>>()?.flatten(),
             begun_kept: Begun::new(begun_kept),
             running: None,
+            menu_looked_at_ms: 0,
             journal: SharedJournal::new(
                 Journal::at(&state_dir, &layout.inside(RUN_DIR)).rotated(settings.journal),
             ),
@@ -154,6 +158,9 @@ impl Remedies {
         // While one goes on, and in the tick that saw its end, the alerts are of before its end.
         if !self.attend(now_ms, counters) {
             self.resume(now_ms, counters);
+            if self.running.is_none() {
+                self.mend_boot_menu(now_ms, counters);
+            }
             if self.running.is_none() {
                 if gc.is_empty() {
                     self.keep_ballast();

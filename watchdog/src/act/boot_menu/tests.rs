@@ -92,7 +92,7 @@ fn a_kernel_that_boot_has_already_needs_no_room_on_it() {
     let boot = lab.path("boot");
     let verb = lab.verb();
     let link = Path::new("/").join(SYSTEM).join("kernel");
-    assert_eq!(verb.to_copy(&boot, &link), 4096);
+    assert_eq!(to_copy(&verb.layout, &boot, &link), 4096);
     for copy in [
         "EFI/nixos/00000000000000000000000000000002-linux-6.12-bzImage.efi",
         "kernels/00000000000000000000000000000002-linux-6.12-bzImage",
@@ -100,7 +100,7 @@ fn a_kernel_that_boot_has_already_needs_no_room_on_it() {
         let copy = boot.join(copy);
         fs::create_dir_all(copy.parent().unwrap()).unwrap();
         fs::write(&copy, "").unwrap();
-        assert_eq!(verb.to_copy(&boot, &link), 0);
+        assert_eq!(to_copy(&verb.layout, &boot, &link), 0);
         fs::remove_file(&copy).unwrap();
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn removable(facts: &Facts, policy: &Policy, scales: &dyn Scales) -> 
     let mut removable: Vec<StaleRoot> = (facts.analysis.roots.found.iter())
         .filter(|root| may_go(root))
         .filter_map(|root| {
-            let auto = root.via.clone()?;
+            let auto = root.via.clone().filter(|auto| scales.may_go(auto, None))?;
             // One that cannot be read stays.
             let registered = scales.made(&auto).ok()??;
             Some(StaleRoot {

@@ -99,6 +99,8 @@ impl World {
                 .map(|(inode, _)| inode)
                 .collect::<HashSet<u64>>(),
             collector: None,
+            boot_menu_stays: None,
+            named_by_menu: Vec::new(),
             analysis: Analysis {
                 dead,
                 strays: self.strays.keys().map(OsString::from).collect(),

@@ -1,12 +1,13 @@
 //! The other acts of a collection: room for Nix to work, generations, and the boot menu.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use serde_json::json;
+use snowguard_host::{FactError, Kind};
 
 use super::{HARD_FULL, Run, Space};
 use crate::{
-    gc::ladder::{StaleRoot, Victim},
+    gc::ladder::{StaleRoot, Victim, is_in_boot_menu},
     record::Step,
 };
 
@@ -14,23 +15,26 @@ use crate::{
 pub(super) type Ended = (&'static str, &'static str);
 pub(super) const SEE_RECORDS: &str = "see the records of this incident";
 
-/// Only these are in the boot loader's menu.
-fn is_of_the_system(profile: &Path) -> bool {
-    profile == Path::new("system") || profile.starts_with("system-profiles")
-}
-
 impl Run<'_> {
-    /// Gives generations up, while there is time to delete what they kept.
+    /// Gives generations up, while there is time to delete what they kept. Those that cannot be
+    /// given up are left out of further plans.
     pub(super) fn give_up(&mut self, victims: &[Victim]) -> Option<Ended> {
-        let mut gone = 0;
-        for victim in victims {
-            if self.host.is_asked_to_stop() || self.host.elapsed() >= self.policy.deadline {
+        let mut named: Vec<PathBuf> = Vec::new();
+        let may_go = self.expect_old_menu(victims);
+        let is_expected = may_go.iter().any(|victim| is_in_boot_menu(&victim.profile));
+        for victim in may_go {
+            if self.is_over().is_some() {
                 break;
+            }
+            // Its lock was waited for already.
+            if self.stuck.contains(&victim.profile_link) {
+                continue;
             }
             match self.host.remove_generation(victim) {
                 Ok(()) => {
-                    gone += 1;
-                    self.menu_is_old |= is_of_the_system(&victim.profile);
+                    if is_in_boot_menu(&victim.profile) {
+                        named.push(victim.id.target.clone());
+                    }
                     let message = format!(
                         "gave up generation {} of {:?}, which frees {}",
                         victim.id.number,
@@ -41,38 +45,40 @@ impl Run<'_> {
                         "generation": victim.id.number, "target": victim.id.target, "frees": victim.frees,
                     }));
                 }
-                Err(error) => self.record(
-                    Step::Failed,
-                    "remove_generation",
-                    error.to_string(),
-                    json!(null),
-                ),
+                Err(error) => {
+                    let held = match error.kind {
+                        Kind::Busy => &victim.profile_link,
+                        _ => &victim.link,
+                    };
+                    self.cannot_give_up("remove_generation", held.clone(), &error);
+                }
             }
         }
+        if named.is_empty() && self.old_menu.is_empty() && is_expected {
+            self.forget_old_menu();
+        }
+        self.old_menu.extend(named);
         // Before anything is deleted that the menu still names.
         self.rewrite_boot_menu();
-        if self.host.is_asked_to_stop() {
-            return Some(("stopped", "the end was asked for"));
-        }
-        if self.host.elapsed() >= self.policy.deadline {
-            return Some(("deadline", SEE_RECORDS));
-        }
-        (gone == 0).then_some(("nothing_left", SEE_RECORDS))
+        self.is_over()
     }
 
-    /// Gives automatic roots up, while there is time to delete what they kept.
+    fn cannot_give_up(&mut self, reason: &str, held: PathBuf, error: &FactError) {
+        let error = error.to_string();
+        self.record(Step::Failed, reason, error.clone(), json!(null));
+        self.not_given_up.get_or_insert(error);
+        self.stuck.insert(held);
+    }
+
+    /// Gives automatic roots up, while there is time to delete what they kept. The same.
     pub(super) fn give_up_roots(&mut self, roots: &[StaleRoot]) -> Option<Ended> {
-        let mut gone = 0;
         for root in roots {
-            if self.host.is_asked_to_stop() {
-                return Some(("stopped", "the end was asked for"));
-            }
-            if self.host.elapsed() >= self.policy.deadline {
-                return Some(("deadline", SEE_RECORDS));
+            let over = self.is_over();
+            if over.is_some() {
+                return over;
             }
             match self.host.remove_root(root) {
                 Ok(()) => {
-                    gone += 1;
                     let message = format!(
                         "gave up the root {:?} of {:?}, which frees {}; the link itself stays",
                         root.auto,
@@ -86,35 +92,18 @@ impl Run<'_> {
                         json!({"root": root.auto, "link": root.link, "frees": root.frees}),
                     );
                 }
-                Err(error) => {
-                    let reason = "remove_root";
-                    self.record(Step::Failed, reason, error.to_string(), json!(null));
-                }
+                Err(error) => self.cannot_give_up("remove_root", root.auto.clone(), &error),
             }
         }
-        (gone == 0).then_some(("nothing_left", SEE_RECORDS))
+        None
     }
 
-    /// Writes the boot loader's menu anew if a generation that it may name is gone. A failure is
-    /// told and changes nothing else: the menu's newest entries are those that stay.
-    pub(super) fn rewrite_boot_menu(&mut self) {
-        if !self.menu_is_old {
-            return;
+    pub(super) fn is_over(&self) -> Option<Ended> {
+        if self.host.is_asked_to_stop() {
+            return Some(("stopped", "the end was asked for"));
         }
-        match self.host.rewrite_boot_menu(self.incident) {
-            Ok(done) => {
-                self.menu_is_old = false;
-                if let Some(message) = done {
-                    self.record(Step::Act, "rewrite_boot_menu", message, json!(null));
-                }
-            }
-            Err(error) => self.record(
-                Step::Failed,
-                "rewrite_boot_menu",
-                error.to_string(),
-                json!(null),
-            ),
-        }
+        let is_late = self.host.elapsed() >= self.policy.deadline;
+        is_late.then_some(("deadline", SEE_RECORDS))
     }
 
     /// Whether Nix may lack the room to open its database.

@@ -1,21 +1,16 @@
 //! The first rung: dead paths, batch by batch, each followed by a look at what it brought.
 
-use std::{
-    collections::HashSet,
-    ffi::{OsStr, OsString},
-    path::{Path, PathBuf},
-    time::{Duration, SystemTime},
-};
+use std::{ffi::OsString, time::Duration};
 
 use serde_json::json;
-use snowguard_host::{Ages, FactError, Kind, LeftOvers, STORE_DIR, store::Footprint};
+use snowguard_host::FactError;
 
 use super::{
     Deleted, Plan, Run,
     acts::{Ended, SEE_RECORDS},
 };
 use crate::{
-    gc::{facts::Scales, ladder::Group, policy::Space},
+    gc::{ladder::Group, policy::Space},
     record::Step,
 };
 
@@ -31,39 +26,6 @@ const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(15);
 /// So many calls of Nix in a row may fail.
 const FAILURES: usize = 3;
-
-/// Scales on which nothing can be weighed that Nix did not give up, and nothing is found that could
-/// not be removed: it is then neither chosen nor promised, and neither is what it keeps.
-pub(super) struct Unrefused<'a> {
-    pub(super) scales: &'a dyn Scales,
-    pub(super) refused: &'a HashSet<OsString>,
-    pub(super) stuck: &'a HashSet<PathBuf>,
-}
-
-impl Scales for Unrefused<'_> {
-    fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
-        if self.refused.contains(name) {
-            let path = Path::new(STORE_DIR).join(name);
-            let cause = "Nix did not give it up a moment ago";
-            return Err(FactError::new(Kind::Busy, "delete", path, cause, ""));
-        }
-        self.scales.weigh(name)
-    }
-
-    fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
-        self.scales.arrived(name)
-    }
-
-    fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
-        let mut left = self.scales.left_overs(ages, now);
-        left.found.retain(|left| !self.stuck.contains(&left.path));
-        left
-    }
-
-    fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
-        self.scales.made(link)
-    }
-}
 
 impl Run<'_> {
     /// Deletes the dead, batch by batch, until the target is reached.
@@ -83,11 +45,9 @@ impl Run<'_> {
             if entries.len() < self.batch && groups.peek().is_some() {
                 continue;
             }
-            if self.host.is_asked_to_stop() {
-                return Some(("stopped", "the end was asked for"));
-            }
-            if self.host.elapsed() >= self.policy.deadline {
-                return Some(("deadline", SEE_RECORDS));
+            let over = self.is_over();
+            if over.is_some() {
+                return over;
             }
             let outcome = self.delete_with_room(&entries, &mut free);
             let mut now = self.host.file_system().ok();

@@ -3,10 +3,7 @@
 use serde_json::json;
 use snowguard_host::{FactError, LeftOver, LeftOverKind};
 
-use super::{
-    Plan, Run,
-    acts::{Ended, SEE_RECORDS},
-};
+use super::{Plan, Run, acts::Ended};
 use crate::{
     gc::{ladder::frees, policy::Space},
     record::Step,
@@ -21,6 +18,7 @@ impl Run<'_> {
     pub(super) fn remove_left_overs(&mut self, plan: &Plan) -> Option<Ended> {
         let before = self.look();
         let mut failed = 0;
+        let mut enough = false;
         let chosen = &plan.left_overs.chosen;
         let batches = chosen.chunk_by(|a, b| a.kind == b.kind).flat_map(|same| {
             let most = match same[0].kind {
@@ -37,6 +35,14 @@ impl Run<'_> {
                 if ended.is_some() {
                     break;
                 }
+                // Without a look nothing goes; the round ends with another one.
+                match self.host.file_system() {
+                    Ok(now) if !self.policy.is_reached(&now) => {}
+                    _ => {
+                        enough = true;
+                        break;
+                    }
+                }
                 match self.host.remove_left_over(left) {
                     Ok(()) => gone.push(left),
                     Err(why) => {
@@ -49,7 +55,7 @@ impl Run<'_> {
             self.tell_removed(&gone, error);
             let need = self.need_now();
             self.tell_progress(need.unwrap_or(plan.need));
-            if ended.is_some() || need == Some(Space::NONE) {
+            if ended.is_some() || enough {
                 return ended;
             }
         }
@@ -57,14 +63,6 @@ impl Run<'_> {
         self.host.settle();
         let gained = !before.covers(self.look());
         (!gained && failed < chosen.len()).then_some(("no_progress", "a round freed nothing"))
-    }
-
-    fn is_over(&self) -> Option<Ended> {
-        if self.host.is_asked_to_stop() {
-            return Some(("stopped", "the end was asked for"));
-        }
-        let is_late = self.host.elapsed() >= self.policy.deadline;
-        is_late.then_some(("deadline", SEE_RECORDS))
     }
 
     fn look(&mut self) -> Space {

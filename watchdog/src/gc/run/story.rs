@@ -3,7 +3,7 @@
 use serde_json::json;
 use snowguard_host::{FactError, LeftOverKind, store::FileSystem};
 
-use super::{End, Plan, Report, Run};
+use super::{End, Plan, Refusal, Report, Run};
 use crate::{
     gc::{
         ladder::{StaleRoot, Victim},
@@ -110,6 +110,7 @@ impl Run<'_> {
         let numbers = json!({"promised": report.promised, "freed": report.freed});
         match &report.end {
             End::Reached => {
+                let missing = (after.as_ref()).map_or(Space::NONE, |now| self.policy.need(now));
                 let verified = match after {
                     Ok(now) => format!("read again: {} are free", Space::free(&now)),
                     Err(error) => error.to_string(),
@@ -120,18 +121,15 @@ impl Run<'_> {
                     verified,
                     serde_json::Value::Null,
                 );
-                let message = format!("the target is reached: {} freed", report.freed);
+                let crumb = match missing {
+                    Space::NONE => String::new(),
+                    missing => format!(" but for {missing}, for which nothing more goes"),
+                };
+                let message = format!("the target is reached{crumb}: {} freed", report.freed);
                 self.record(Step::Done, "reached", message, numbers);
             }
             End::Observed => {}
-            End::Refused(refusal) => {
-                self.record(
-                    Step::Refused,
-                    refusal.reason.name(),
-                    refusal.detail.clone(),
-                    json!(null),
-                );
-            }
+            End::Refused(refusal) => self.refuse(refusal),
             End::Short(reason) => {
                 let message = format!(
                     "{} freed, and no more: {reason}; {}",
@@ -140,6 +138,11 @@ impl Run<'_> {
                 self.record(Step::Failed, reason, message, numbers);
             }
         }
+    }
+
+    pub(super) fn refuse(&mut self, refusal: &Refusal) {
+        let (reason, detail) = (refusal.reason.name(), refusal.detail.clone());
+        self.record(Step::Refused, reason, detail, json!(null));
     }
 
     pub(super) fn record(

@@ -11,11 +11,13 @@
 //!
 //! The host ([`host`]) itself panics where promise 1 or 5 is broken or no end is in sight.
 
+mod boot_menu;
+mod crumbs;
 mod host;
 mod simulation;
 mod stories;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use proptest::{
     collection::btree_map,
@@ -28,7 +30,7 @@ use proptest::{
 use snowguard_exporter::units::{Amount, ByteSize};
 
 use self::host::{FakeHost, Fault};
-use super::{End, Report, collect};
+use super::{Agreed, End, Report, collect, collect_agreed};
 use crate::{
     gc::{
         model::{BLOCK, World, arbitrary},
@@ -54,6 +56,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => Just(Fault::Stop),
         1 => (0..700_usize).prop_map(Fault::Others),
         1 => (0..700_usize).prop_map(Fault::Locked),
+        1 => Just(Fault::BootFull),
+        1 => any::<bool>().prop_map(Fault::Held),
     ]
 }
 
@@ -65,9 +69,21 @@ fn policy() -> impl Strategy<Value = Policy> {
     let mode = prop_oneof![1 => Just(Mode::Observe), 6 => Just(Mode::Act)];
     let age = || option::of((0..30_u64).prop_map(Duration::from_secs));
     let ages = [age(), age(), age()];
-    (mode, 0..300_u64, 0..8_u8, 0..5_usize, 0..20_u8, ages).prop_map(
-        |(mode, blocks, target_files_percent, keep_generations, minimum_gain_percent, ages)| {
+    // Some have no crumb: every byte and inode is to be freed.
+    let least = option::of(Just(Amount::Bytes(ByteSize(0))));
+    let shares = (0..8_u8, 0..20_u8);
+    (mode, 0..300_u64, shares, 0..5_usize, least, ages).prop_map(
+        |(
+            mode,
+            blocks,
+            (target_files_percent, minimum_gain_percent),
+            keep_generations,
+            least,
+            ages,
+        )| {
             Policy {
+                trigger: least.unwrap_or(Amount::Percent(100)),
+                trigger_files_percent: if least.is_some() { 0 } else { 100 },
                 build_dirs_older_than: ages[0],
                 logs_older_than: ages[1],
                 stale_roots_older_than: ages[2],
@@ -96,15 +112,25 @@ fn world() -> impl Strategy<Value = World> {
     })
 }
 
+/// The same with the target that much above what is free now, and the trigger there.
+fn aimed(mut policy: Policy, world: &World) -> Policy {
+    let free = world.disk.avail_bytes;
+    if let Amount::Bytes(ByteSize(bytes)) = policy.target {
+        policy.target = Amount::Bytes(ByteSize(bytes + free));
+    }
+    if policy.trigger == Amount::Bytes(ByteSize(0)) {
+        policy.trigger = Amount::Bytes(ByteSize(free));
+    }
+    policy
+}
+
 /// Runs a collection to its end, with the target that much above what is free now.
 fn run(
     world: World,
-    mut policy: Policy,
+    policy: Policy,
     faults: BTreeMap<usize, Fault>,
 ) -> (FakeHost, Report, Vec<Record>) {
-    if let Amount::Bytes(ByteSize(bytes)) = policy.target {
-        policy.target = Amount::Bytes(ByteSize(bytes + world.disk.avail_bytes));
-    }
+    let policy = aimed(policy, &world);
     let mut host = FakeHost::new(world, policy.clone());
     // Not so much that dropping it would be enough.
     host.ballast.bytes = BLOCK;
@@ -118,7 +144,7 @@ fn judge(host: &FakeHost, report: &Report, records: &[Record]) -> Result<(), Tes
     let last = records.last().unwrap();
     match &report.end {
         End::Reached => {
-            prop_assert_eq!(host.policy.need(&host.world.disk), Space::NONE);
+            prop_assert!(host.policy.is_reached(&host.world.disk));
             prop_assert_eq!(last.step, Step::Done);
         }
         End::Refused(refusal) => {
@@ -186,10 +212,7 @@ proptest! {
     ) {
         let policy = Policy { mode: Mode::Act, ..policy };
         let mut twin = FakeHost::new(world.clone(), policy.clone());
-        let room = Policy { target: Amount::Bytes(ByteSize(match policy.target {
-            Amount::Bytes(ByteSize(bytes)) => bytes + world.disk.avail_bytes,
-            Amount::Percent(_) => 0,
-        })), ..policy.clone() };
+        let room = aimed(policy.clone(), &world);
         let facts = twin.facts().unwrap();
         let reaches = plan(&facts, &room, twin.scales()).is_ok_and(|plan| plan.reaches_target());
         let (host, report, records) = run(world, policy, BTreeMap::new());
@@ -197,5 +220,27 @@ proptest! {
         if reaches {
             prop_assert_eq!(report.end, End::Reached);
         }
+    }
+
+    #[test]
+    fn nothing_dear_goes_that_was_not_in_the_plan_that_somebody_agreed_to(
+        world in world(), policy in policy(), faults in faults(),
+    ) {
+        let policy = aimed(Policy { mode: Mode::Act, ..policy }, &world);
+        let mut host = FakeHost::new(world, policy.clone());
+        let facts = host.facts().unwrap();
+        let Ok(shown) = plan(&facts, &policy, host.scales()) else { return Ok(()) };
+        host.faults = faults;
+        host.ballast.bytes = BLOCK;
+        let mut records = Vec::new();
+        let agreed = Agreed::to(&shown);
+        let report = collect_agreed(&mut host, &policy, "test", &mut records, &agreed);
+        judge(&host, &report, &records)?;
+        let links: Vec<&PathBuf> = (shown.victims.iter().map(|victim| &victim.link))
+            .chain(shown.roots.iter().map(|root| &root.auto))
+            .collect();
+        prop_assert!(host.given_up.iter().all(|link| links.contains(&link)), "{:?}", host.given_up);
+        let removes = host.acts.iter().any(|act| act.starts_with("remove_build"));
+        prop_assert!(!removes || !shown.left_overs.chosen.is_empty());
     }
 }

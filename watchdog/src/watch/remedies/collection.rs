@@ -50,7 +50,8 @@ impl Remedies {
             self.tell(counters, record);
         }
         let told = told.flatten();
-        self.begin_collection(Some(&alert.rule.name), incident, told, now_ms, counters);
+        let begin = self.begin_with(Some(&alert.rule.name), incident, told, now_ms);
+        self.begin_collection(begin, counters);
     }
 
     /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
@@ -68,20 +69,31 @@ impl Remedies {
             let reason = "resumed";
             let record = self.line(now_ms, &incident, Step::State, reason, message, json!(null));
             self.tell(counters, record);
-            self.begin_collection(None, &incident, None, now_ms, counters);
+            let begin = self.begin_with(None, &incident, None, now_ms);
+            self.begin_collection(begin, counters);
         } else {
             self.forget_begun();
         }
     }
 
-    fn begin_collection(
-        &mut self,
+    pub(super) fn begin_with(
+        &self,
         alert: Option<&str>,
         incident: &str,
         told: Option<Reason>,
         now_ms: i64,
-        counters: &mut Counters,
-    ) {
+    ) -> Begin {
+        Begin {
+            alert: alert.map(str::to_owned),
+            incident: incident.to_owned(),
+            told,
+            policy: self.settings.gc.clone(),
+            now_ms,
+            only_menu: false,
+        }
+    }
+
+    pub(super) fn begin_collection(&mut self, begin: Begin, counters: &mut Counters) {
         let run_dir = self.layout.inside(RUN_DIR);
         let alone = match self.settings.gc.mode {
             Mode::Act => Alone::take_giving_way(&run_dir, &self.ballast),
@@ -89,23 +101,18 @@ impl Remedies {
         };
         let alone = match alone {
             Ok(alone) => alone,
+            // Who collects writes the menu, too.
+            Err(_) if begin.only_menu => return,
             Err(other) => {
                 let refusal = other.refusal();
                 // Begun or not, it is still to be done.
-                if alert.is_none() {
-                    self.begun = Some(incident.to_owned());
+                if begin.alert.is_none() {
+                    self.begun = Some(begin.incident.clone());
                 }
-                return self.tell_refusal(counters, now_ms, incident, refusal);
+                return self.tell_refusal(counters, begin.now_ms, &begin.incident, refusal);
             }
         };
         let stop = Stop::new();
-        let begin = Begin {
-            alert: alert.map(str::to_owned),
-            incident: incident.to_owned(),
-            told,
-            policy: self.settings.gc.clone(),
-            now_ms,
-        };
         let host = collected_host(&self.layout, &self.settings, self.good(), stop.clone());
         let begun = (self.begun_kept.clone(), self.journal.clone());
         match Running::begin(begin, host, stop, alone, begun) {
@@ -200,7 +207,7 @@ impl Remedies {
     }
 
     /// What the operator has said against any collection.
-    fn forbidden(&self) -> Option<Refusal> {
+    pub(super) fn forbidden(&self) -> Option<Refusal> {
         if self.settings.gc.mode == Mode::Off {
             let detail = "the remedy is off; set `gc.mode` to observe or act".to_owned();
             return Some(Refusal {

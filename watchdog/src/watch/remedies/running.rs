@@ -17,8 +17,8 @@ use crate::{
     gc::{
         alone::Alone,
         host::RealHost,
-        plan::Reason,
-        policy::Policy,
+        plan::{Reason, Refusal},
+        policy::{Policy, Space},
         run::{self, End, Progress, Report},
     },
     journal::Journal,
@@ -78,6 +78,8 @@ pub(super) struct Begin {
     pub(super) told: Option<Reason>,
     pub(super) policy: Policy,
     pub(super) now_ms: i64,
+    /// Nothing is collected: the boot menu alone is written, which an earlier one left old.
+    pub(super) only_menu: bool,
 }
 
 /// How it ended.
@@ -124,17 +126,16 @@ impl Running {
             let _alone = alone;
             let mut recorder = Teller {
                 told: begin.told,
-                has_begun: begin.alert.is_none(),
+                has_begun: begin.alert.is_none() && !begin.only_menu,
                 begun,
                 journal,
                 news: sender,
             };
-            let collect = if begin.alert.is_none() {
-                run::resume
-            } else {
-                run::collect
-            };
-            let report = collect(&mut host, &begin.policy, &begin.incident, &mut recorder);
+            if begin.only_menu {
+                run::mend_boot_menu(&mut host, &begin.policy, &begin.incident, &mut recorder);
+                return nothing_collected();
+            }
+            let report = run::collect(&mut host, &begin.policy, &begin.incident, &mut recorder);
             // One that was stopped is gone on with.
             if recorder.has_begun
                 && !(asked.is_asked() && report.end == End::Short("stopped"))
@@ -191,8 +192,8 @@ impl Running {
             error!(incident, "the collection ended by a fault of its own");
             Report {
                 end: End::Short("fault"),
-                promised: crate::gc::policy::Space::NONE,
-                freed: crate::gc::policy::Space::NONE,
+                promised: Space::NONE,
+                freed: Space::NONE,
                 detail: String::new(),
             }
         });
@@ -201,6 +202,20 @@ impl Running {
             incident,
             report,
         }
+    }
+}
+
+/// The report of work that was no collection.
+fn nothing_collected() -> Report {
+    let detail = "no collection was asked for".to_owned();
+    Report {
+        end: End::Refused(Refusal {
+            reason: Reason::NotNeeded,
+            detail: detail.clone(),
+        }),
+        promised: Space::NONE,
+        freed: Space::NONE,
+        detail,
     }
 }
 

@@ -4,10 +4,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ffi::OsString,
+    path::PathBuf,
     time::Duration,
 };
 
-use snowguard_host::{FactError, LeftOver, LeftOverKind, store::FileSystem};
+use snowguard_host::{FactError, Kind, LeftOver, LeftOverKind, store::FileSystem};
 
 use crate::{
     act::delete_paths::Deleted,
@@ -15,9 +16,11 @@ use crate::{
         facts::{Facts, Scales},
         ladder::{StaleRoot, Victim},
         model::{FakeScales, Names, World},
+        old_menu::OldMenu,
         policy::{Policy, Space},
         run::{HARD_FULL, Host, Progress},
     },
+    keep::KeepError,
     record::Mode,
 };
 
@@ -46,6 +49,10 @@ pub(crate) enum Fault {
     Rooted(usize),
     /// The deadline passes.
     Late,
+    /// `/boot` is full from now on.
+    BootFull,
+    /// Nix holds a profile from now on: the system's, or another one's.
+    Held(bool),
     /// The watchdog is killed.
     Killed,
 }
@@ -74,8 +81,18 @@ pub(crate) struct FakeHost {
     locked: usize,
     waited: Duration,
     stopped: bool,
-    /// A system generation went, and the menu names it still.
-    menu_is_old: bool,
+    /// Systems whose generations are gone and that the boot menu names still.
+    pub(crate) menu: Names,
+    /// What is kept on disk of that.
+    pub(crate) kept: OldMenu,
+    boot_full: bool,
+    /// As it was when the host was read last.
+    seen_boot_full: bool,
+    /// Profiles that Nix holds, and those of them that were waited for.
+    pub(crate) held: Names,
+    waited_for: Names,
+    /// Links of generations and roots that were given up.
+    pub(crate) given_up: Vec<PathBuf>,
     /// Nix names what it refuses, or only fails.
     pub(crate) names_the_refused: bool,
     pub(crate) progress: Progress,
@@ -103,7 +120,13 @@ impl FakeHost {
             locked: 0,
             waited: Duration::ZERO,
             stopped: false,
-            menu_is_old: false,
+            menu: Names::new(),
+            kept: OldMenu::default(),
+            boot_full: false,
+            seen_boot_full: false,
+            held: Names::new(),
+            waited_for: Names::new(),
+            given_up: Vec::new(),
             names_the_refused: true,
             progress: Progress::default(),
             scales: None,
@@ -120,7 +143,8 @@ impl FakeHost {
                 files: 1,
             },
             faults,
-            menu_is_old: self.menu_is_old,
+            menu: std::mem::take(&mut self.menu),
+            kept: std::mem::take(&mut self.kept),
             ..Self::new(world, policy)
         };
     }
@@ -161,10 +185,20 @@ impl FakeHost {
             Fault::Others(looks) => self.others += looks,
             Fault::Locked(looks) => self.locked += looks,
             Fault::Stop => self.stopped = true,
+            Fault::BootFull => self.boot_full = true,
+            Fault::Held(system) => {
+                let name = if system { "system" } else { "user" };
+                self.held.insert(name.to_owned());
+            }
             // No message: nothing is wrong.
             Fault::Killed => std::panic::resume_unwind(Box::new(Killed)),
         }
         None
+    }
+
+    /// Nothing dear is given up where no more is missing.
+    fn is_no_crumb(&self) {
+        assert!(!self.policy.is_reached(&self.world.disk), "for a crumb");
     }
 
     fn act(&mut self, verb: &'static str) {
@@ -183,8 +217,10 @@ impl Host for FakeHost {
             return Err(error("read"));
         }
         self.seen_alive = self.world.alive_without(&BTreeSet::new());
-        let (facts, scales) = self.world.facts();
+        let (mut facts, scales) = self.world.facts();
         self.scales = Some(scales);
+        self.seen_boot_full = self.boot_full;
+        facts.boot_menu_stays = self.boot_full.then(|| "/boot is full".to_owned());
         Ok(facts)
     }
 
@@ -208,7 +244,6 @@ impl Host for FakeHost {
     fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError> {
         assert!(!self.late, "a deletion after the deadline");
         assert!(!self.stopped, "a deletion after the end was asked for");
-        assert!(!self.menu_is_old, "the menu names what is deleted");
         assert!(!entries.is_empty());
         self.act("delete");
         let names: Names = entries
@@ -242,6 +277,16 @@ impl Host for FakeHost {
             {
                 closure.extend(more);
             }
+            let named: Vec<String> = self
+                .world
+                .with_kept(&self.menu)
+                .intersection(&closure)
+                .cloned()
+                .collect();
+            assert!(
+                named.is_empty(),
+                "the menu names what is deleted: {named:?}"
+            );
             let before = self.world.disk;
             self.world.delete(&closure);
             if let Some(Fault::FreesNothing) = fault {
@@ -264,6 +309,7 @@ impl Host for FakeHost {
             LeftOverKind::Log => "remove_build_log",
         };
         self.act(verb);
+        self.is_no_crumb();
         let name = left.path.file_name().unwrap().to_str().unwrap().to_owned();
         assert!(self.world.is_removable(&name, &self.policy), "{name} stays");
         let fault = self.call();
@@ -284,6 +330,7 @@ impl Host for FakeHost {
     fn remove_root(&mut self, root: &StaleRoot) -> Result<(), FactError> {
         assert!(!self.late, "a root given up after the deadline");
         self.act("remove_root");
+        self.is_no_crumb();
         let name = root.auto.file_name().unwrap().to_str().unwrap().to_owned();
         let removable = self.world.removable_autos(&self.policy);
         assert!(removable.contains(&name), "{name} must stay");
@@ -291,18 +338,33 @@ impl Host for FakeHost {
             return Err(error("give up a root"));
         }
         self.world.autos.remove(&name);
+        self.given_up.push(root.auto.clone());
         Ok(())
     }
 
     fn remove_generation(&mut self, victim: &Victim) -> Result<(), FactError> {
         assert!(!self.late, "a generation given up after the deadline");
         self.act("remove_generation");
+        self.is_no_crumb();
         let handle = (
             victim.profile.to_str().unwrap().to_owned(),
             victim.id.number,
         );
         let removable = self.world.removable(&self.policy);
         assert!(removable.contains(&handle), "{handle:?} must stay");
+        if handle.0 == "system" {
+            assert!(
+                !self.seen_boot_full,
+                "the menu cannot be written without it"
+            );
+            let is_kept = self.kept.named.contains(&victim.id.target);
+            assert!(is_kept, "a kill now, and nobody would know of the menu");
+        }
+        if self.held.contains(&handle.0) {
+            assert!(self.waited_for.insert(handle.0), "waited for twice");
+            let cause = "it was held";
+            return Err(FactError::new(Kind::Busy, "lock", "/", cause, ""));
+        }
         if let Some(Fault::Fails | Fault::Unremovable) = self.call() {
             return Err(error("give up"));
         }
@@ -315,18 +377,38 @@ impl Host for FakeHost {
         profile
             .generations
             .retain(|generation| generation.number != handle.1);
-        self.menu_is_old |= handle.0 == "system";
+        if handle.0 == "system" {
+            let name = victim.id.target.file_name().unwrap();
+            self.menu.insert(name.to_str().unwrap().to_owned());
+        }
+        self.given_up.push(victim.link.clone());
         Ok(())
     }
 
     fn rewrite_boot_menu(&mut self, _: &str) -> Result<Option<String>, FactError> {
         self.act("rewrite_boot_menu");
-        // Told, and nothing else waits for it.
-        self.menu_is_old = false;
         if let Some(Fault::Fails) = self.call() {
             return Err(error("write the boot menu"));
         }
+        if self.boot_full {
+            return Err(error("write to a full /boot"));
+        }
+        self.menu.clear();
         Ok(Some("written".to_owned()))
+    }
+
+    fn old_menu(&mut self) -> Result<OldMenu, KeepError> {
+        Ok(self.kept.clone())
+    }
+
+    fn keep_old_menu(&mut self, menu: &OldMenu) -> Result<(), KeepError> {
+        assert_eq!(self.policy.mode, Mode::Act);
+        if let Some(Fault::Fails) = self.call() {
+            let (path, cause) = (PathBuf::from("/"), "a fault".to_owned());
+            return Err(KeepError::Malformed { path, cause });
+        }
+        self.kept = menu.clone();
+        Ok(())
     }
 
     fn drop_ballast(&mut self) -> Result<bool, FactError> {

@@ -24,7 +24,7 @@ use proptest::{
 use snowguard_host::LeftOverKind;
 
 use super::{
-    Amount, BLOCK, ByteSize, End, FakeHost, Mode, Policy, Record, Report, Space, collect, faults,
+    Amount, BLOCK, ByteSize, End, FakeHost, Mode, Policy, Record, Report, collect, faults,
     host::{Fault, Killed},
     judge, policy, world,
 };
@@ -32,7 +32,6 @@ use crate::gc::{
     model::Names,
     plan::Reason,
     restraint::{Asked, History},
-    run::resume,
 };
 
 const INCIDENTS: u64 = 100_000;
@@ -181,20 +180,21 @@ impl Life {
         let free = self.host.world.disk.avail_bytes;
         let more = (1 + self.below(60)) * BLOCK;
         policy.target = Amount::Bytes(ByteSize(free + more));
+        if let Amount::Bytes(_) = policy.trigger {
+            policy.trigger = Amount::Bytes(ByteSize(free));
+        }
         policy.target_files_percent = u8::try_from(self.below(4)).unwrap();
-        let mut goes_on = false;
         loop {
             self.host.begin_again(policy.clone(), faults);
             let mut records = Vec::new();
             let host = &mut self.host;
             let ended = catch_unwind(AssertUnwindSafe(|| {
-                let collect = if goes_on { resume } else { collect };
                 collect(host, &policy, "gc-Low", &mut records)
             }));
             match ended {
                 Ok(report) => {
-                    // The menu of a collection that was killed is written whatever comes of it.
-                    if goes_on && matches!(report.end, End::Refused(_)) {
+                    // A menu that was left old is written whatever comes of the collection.
+                    if matches!(report.end, End::Refused(_)) {
                         self.host.acts.retain(|act| *act != "rewrite_boot_menu");
                         records.retain(|record: &Record| record.reason != "rewrite_boot_menu");
                     }
@@ -202,7 +202,6 @@ impl Life {
                 }
                 Err(why) if why.is::<Killed>() => {
                     seen.note("killed");
-                    goes_on = true;
                     faults = BTreeMap::new();
                 }
                 Err(why) => resume_unwind(why),
@@ -253,7 +252,12 @@ impl Life {
             );
         }
         if report.end == End::Reached {
-            assert_eq!(self.host.policy.need(&self.host.world.disk), Space::NONE);
+            assert!(self.host.policy.is_reached(&self.host.world.disk));
+        }
+        if !self.host.menu.is_empty() {
+            seen.note("old menu");
+            let kept = self.host.kept.named.len();
+            assert!(kept > 0, "nobody knows that the menu is old");
         }
     }
 }
@@ -319,6 +323,10 @@ fn in_a_hundred_thousand_incidents_no_promise_is_broken() {
             "remove_build_log",
             "remove_generation",
             "remove_root",
+            "rewrite_boot_menu",
+            "boot_menu",
+            "old menu",
+            "nothing_left",
         ] {
             assert!(
                 seen.0.contains_key(what),

@@ -13,6 +13,8 @@ use crate::{
 fn policy(blocks: u64) -> Policy {
     Policy {
         mode: Mode::Act,
+        // Nothing is a crumb.
+        trigger: Amount::Bytes(ByteSize(u64::MAX)),
         target: Amount::Bytes(ByteSize(blocks * BLOCK)),
         keep_generations: 1,
         ..Policy::default()
@@ -59,13 +61,14 @@ fn dead_paths_that_weigh_nothing_do_not_keep_the_next_rung_from_being_tried() {
 }
 
 #[test]
-fn a_generation_that_cannot_be_given_up_ends_it() {
+fn a_generation_that_cannot_be_given_up_is_tried_once_and_named() {
     let mut world = empty();
     world.add_generation("system", 1, 50);
     world.add_generation("system", 2, 1);
     let denied = (1..100).map(|call| (call, Fault::Unremovable)).collect();
     let (host, report, _) = run(world, policy(30), denied);
     assert_eq!(report.end, End::Short("nothing_left"));
+    assert!(report.detail.contains("give up"), "{}", report.detail);
     assert_eq!(
         host.acts,
         ["drop_ballast"; 4]
@@ -208,23 +211,6 @@ fn the_boot_menu_is_written_once_before_what_it_named_is_deleted() {
     let menu = host.acts.iter().filter(|act| **act == "rewrite_boot_menu");
     assert_eq!(menu.count(), 1);
     assert_eq!(host.acts.last(), Some(&"delete"));
-}
-
-#[test]
-fn one_that_goes_on_after_a_kill_writes_the_boot_menu_first() {
-    let mut world = empty();
-    world.disk.avail_bytes = 4 << 20;
-    world.disk.files = 0;
-    world.add("a", 40);
-    let target = Policy {
-        target: Amount::Bytes(ByteSize((4 << 20) + 30 * BLOCK)),
-        ..policy(30)
-    };
-    let mut host = super::FakeHost::new(world, target.clone());
-    let mut records: Vec<crate::record::Record> = Vec::new();
-    let report = super::super::resume(&mut host, &target, "test", &mut records);
-    assert_eq!(report.end, End::Reached);
-    assert_eq!(host.acts, ["rewrite_boot_menu", "delete"]);
 }
 
 #[test]
