@@ -68,7 +68,7 @@ run_scenario() { # NAME MODE
       [ "$heard" != nothing ] || echo "  the machine said nothing more within $deadline s"
       cat "$dir/line" "$dir/outside" 2>/dev/null | sed "s/^/  | /" || true
       echo "  the end of its console:"
-      tail -n 20 "$dir/console" | sed 's/^/  | /'
+      { tail -n 20 "$dir/console" | tr -d '\033'; echo; } | sed 's/^/  | /'
       cat "$dir/qemu"
     fi
   } >"$dir/report"
