@@ -307,17 +307,19 @@ impl<'a> Run<'a> {
         if round == 0 {
             return (End::Refused(refusal), detail);
         }
+        let detail = match &self.not_given_up {
+            Some(error) => format!("{error}; {detail}"),
+            None => detail,
+        };
         match (refusal.reason, &self.not_given_up) {
-            (Reason::CannotHelp, Some(error)) => {
-                (End::Short("nothing_left"), format!("{error}; {detail}"))
-            }
-            (Reason::CannotHelp, None) if self.is_withheld => {
+            (Reason::CannotHelp, _) if self.is_withheld => {
                 let detail = format!(
                     "what more could be given up was not in the plan that was shown; run it again \
                      to see it; {detail}"
                 );
                 (End::Short("not_shown"), detail)
             }
+            (Reason::CannotHelp, Some(_)) => (End::Short("nothing_left"), detail),
             (reason, _) => (End::Short(reason.name()), detail),
         }
     }
