@@ -9,6 +9,7 @@ mod dns;
 mod http;
 mod route;
 mod run;
+mod runs;
 mod systemd;
 mod tcp;
 mod writable;

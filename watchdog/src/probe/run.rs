@@ -1,7 +1,7 @@
 //! Runs the probes that are due, all at once, and judges each by its last runs.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     io,
     path::PathBuf,
     sync::{Arc, mpsc},
@@ -13,13 +13,14 @@ use super::{
     command,
     config::{Check, ProbeConfig, Severity},
     dns, http, route,
+    runs::Runs,
     systemd::{self, Restarts},
     tcp, writable,
 };
 
-/// What a probe may be late beyond its timeout, for its thread to report; and what a tick may be
-/// early for a probe to be due.
-const SLACK: Duration = Duration::from_millis(500);
+/// What a probe may be late beyond its timeout, for its thread to report; what a tick may be early
+/// for a probe to be due; and by what two clocks may differ.
+pub(super) const SLACK: Duration = Duration::from_millis(500);
 
 /// What probes need of the host beside themselves.
 #[derive(Debug, Clone)]
@@ -79,8 +80,7 @@ pub struct Prober {
 #[derive(Debug)]
 struct Probe {
     config: ProbeConfig,
-    /// Which of the last runs failed, the newest last; those in a grace are left out.
-    failed: VecDeque<bool>,
+    runs: Runs,
     /// The last run: when, and how it went.
     last: Option<(Instant, Outcome)>,
     /// Restarts of the units that it names.
@@ -112,8 +112,8 @@ impl Prober {
     /// The probes of the configuration, none of which has run yet.
     pub fn new(configs: BTreeMap<String, ProbeConfig>, means: Means) -> Self {
         let probe = |config| Probe {
+            runs: Runs::of(&config),
             config,
-            failed: VecDeque::new(),
             last: None,
             restarts: BTreeMap::new(),
             lost: None,
@@ -186,9 +186,14 @@ impl Prober {
         }
         for (name, outcome) in outcomes {
             if let Some(probe) = self.probes.get_mut(&name) {
-                let trial = trials.of(&probe.config);
-                probe.note(outcome, now, trial);
+                probe.runs.note(now, outcome.0.is_err());
+                probe.last = Some((now, outcome));
             }
+        }
+        for probe in self.probes.values_mut() {
+            let trial = trials.of(&probe.config);
+            // Before the host was booted nothing was seen.
+            probe.runs.since(trial.and_then(|ago| now.checked_sub(ago)));
         }
         let probes = self.probes.iter();
         probes.map(|(name, probe)| probe.judged(name)).collect()
@@ -209,25 +214,11 @@ impl Probe {
         let ago = (self.last.as_ref()).map(|(at, _)| now.saturating_duration_since(*at));
         Look {
             first: ago.is_none(),
-            counts_on: trial.is_some_and(|trial| ago.is_some_and(|ago| ago <= trial)),
+            counts_on: trial.is_some_and(|trial| ago.is_some_and(|ago| ago <= trial + SLACK)),
         }
-    }
-
-    fn note(&mut self, outcome: Outcome, now: Instant, trial: Option<Duration>) {
-        let failed = outcome.0.is_err();
-        let in_grace = trial.is_some_and(|trial| trial < self.config.grace);
-        if !(failed && in_grace) {
-            self.failed.push_back(failed);
-        }
-        while self.failed.len() > usize::try_from(self.config.of).unwrap_or(usize::MAX) {
-            self.failed.pop_front();
-        }
-        self.last = Some((now, outcome));
     }
 
     fn judged(&self, name: &str) -> ProbeResult {
-        let failures = self.failed.iter().filter(|failed| **failed).count();
-        let enough = usize::try_from(self.config.failures).unwrap_or(usize::MAX);
         let (answer, duration) = match &self.last {
             Some((_, (answer, duration))) => (answer.clone(), *duration),
             // Each probe is due until it has run.
@@ -235,7 +226,7 @@ impl Probe {
         };
         ProbeResult {
             name: name.to_owned(),
-            ok: failures < enough,
+            ok: self.runs.are_well(),
             passed: answer.is_ok(),
             severity: self.config.severity,
             profile: self.config.profile.clone(),

@@ -98,6 +98,36 @@ fn what_was_seen_before_an_activation_is_not_carried_into_its_trial() {
 }
 
 #[test]
+fn failures_from_before_an_activation_condemn_nothing_on_its_trial() {
+    let mut probe = Switched::new(|probe| (probe.failures, probe.of) = (2, 30));
+    assert_eq!(probe.at(0, None), SHAKY);
+    assert_eq!(probe.at(15, None), FAILED);
+    probe.up(true);
+    for look in 2..10 {
+        assert_eq!(probe.at(15 * look, Some(25)), GOOD, "{look}");
+    }
+    probe.up(false);
+    assert_eq!(probe.at(150, Some(25)), SHAKY);
+    assert_eq!(probe.at(165, Some(25)), FAILED, "of its own");
+}
+
+/// Units are stopped before the running system changes, which is what tells of a deploy.
+#[test]
+fn a_grace_begins_with_the_activation_and_not_when_it_is_known_of() {
+    let mut probe = Switched::new(|probe| probe.grace = Duration::from_secs(60));
+    probe.up(true);
+    assert_eq!(probe.at(85, None), GOOD);
+    probe.up(false);
+    assert_eq!(probe.at(95, None), FAILED);
+    assert_eq!(probe.at(105, None), FAILED);
+    assert_eq!(probe.at(120, Some(90)), SHAKY);
+    probe.up(true);
+    assert_eq!(probe.at(135, Some(90)), GOOD);
+    probe.up(false);
+    assert_eq!(probe.at(160, Some(90)), FAILED, "it is over");
+}
+
+#[test]
 fn a_failure_within_the_grace_after_an_activation_does_not_count() {
     let mut probe = Switched::new(|probe| probe.grace = Duration::from_secs(60));
     assert_eq!(probe.at(100, Some(90)), SHAKY);
