@@ -44,6 +44,7 @@ mod profiles;
 mod reserve;
 mod restraint;
 mod running;
+mod trials;
 mod undisturbed;
 
 use profiles::Instance;

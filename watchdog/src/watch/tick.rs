@@ -31,9 +31,9 @@ use crate::{
     clock,
     config::Settings,
     keep::{Keep, KeepError},
-    probe::{ProbeResult, Prober, Trials},
+    probe::{ProbeResult, Prober},
     record::Remedy,
-    rollback::{self, machine::Machine},
+    rollback,
 };
 
 /// Everything that lives from one tick to the next.
@@ -142,21 +142,13 @@ impl Watch {
 
     /// Looks at the host, decides, acts, and says so.
     pub(super) fn tick(&mut self, now: SystemTime) {
+        // Of the same moment as `now`: how long a look takes is no time between two runs of a probe.
+        let begun = Instant::now();
         let now_ms = clock::millis(now);
         self.counters.ticks += 1;
         let snapshot = self.registry.collect(now);
-        let trial = |machine: &Machine| {
-            let since = machine.trial_since_ms()?;
-            let ago = u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0);
-            Some(Duration::from_millis(ago))
-        };
-        let trials = Trials {
-            system: trial(self.remedies.machine()),
-            profiles: (self.remedies.profiles())
-                .filter_map(|(name, machine)| Some((name.to_owned(), trial(machine)?)))
-                .collect(),
-        };
-        let probes = self.prober.run_each(Instant::now(), &trials);
+        let trials = self.remedies.trials(now_ms);
+        let probes = self.prober.run_each(begun, &trials);
         let file_system = FileSystem::read(&self.layout).ok();
         let mut seen_as_root = samples::only_root_sees(&snapshot.families);
         let (mut families, mut unseen) = (snapshot.families, snapshot.unseen);

@@ -7,11 +7,11 @@ use crate::{
     act::switch::SwitchEnd,
     record::Mode,
     rollback::{
-        facts::AlertSeen,
+        facts::{AlertSeen, SystemSeen},
         machine::Machine,
         policy::Fleet,
         simulation::world::Server,
-        simulation::world::{Blindness, Call, World},
+        simulation::world::{Blindness, Call, TICK_MS, World},
         state::State,
         turn::WhenSilent,
     },
@@ -40,6 +40,21 @@ fn a_good_deploy_settles_and_nothing_is_done() {
     assert_eq!(world.state(), "settled");
     assert_eq!(world.reasons(), ["trial", "settled"]);
     assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn the_look_that_first_sees_a_deploy_is_known_to_be_one_of_its_trial() {
+    let mut world = World::settled(Mode::Act);
+    let since = |world: &World, system: Option<&SystemSeen>, now| {
+        world.machine.trial_since_seen(system, &world.policy, now)
+    };
+    assert_eq!(since(&world, Some(&world.seen()), world.now), None);
+    world.deploy(true);
+    let (activated, look) = (world.now, world.now + TICK_MS);
+    assert_eq!(since(&world, Some(&world.seen()), look), Some(activated));
+    assert_eq!(since(&world, None, look), None, "nobody saw it");
+    world.ticks(1);
+    assert_eq!(since(&world, None, look + TICK_MS), Some(activated));
 }
 
 #[test]

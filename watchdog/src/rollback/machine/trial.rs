@@ -148,6 +148,23 @@ impl Machine {
         out.push(Decision::of_deploy(&deploy, since_ms, reason, message));
     }
 
+    /// When the activation began of what is on trial once this system was looked at; `None` if
+    /// nothing is.
+    pub fn trial_since_seen(
+        &self,
+        system: Option<&SystemSeen>,
+        policy: &Policy,
+        now: i64,
+    ) -> Option<i64> {
+        let mut then = self.clone().not_after(now);
+        if let Some(deploy) = system.and_then(SystemSeen::deploy)
+            && then.is_unexpected(&deploy, policy)
+        {
+            then.new_deploy(deploy, policy, now, &mut Vec::new());
+        }
+        then.trial_since_ms()
+    }
+
     pub(super) fn failing_before(&self, since_ms: i64) -> BTreeSet<String> {
         let earlier = self.failing.iter().filter(|(_, at)| **at < since_ms);
         earlier.map(|(probe, _)| probe.clone()).collect()

@@ -422,6 +422,24 @@ impl World {
         }
     }
 
+    /// The system as it is read now.
+    pub(in crate::rollback) fn seen(&self) -> SystemSeen {
+        let host = self.host.borrow();
+        SystemSeen {
+            running: Some(host.running.clone()),
+            booted: Some(host.booted.clone()),
+            boot_id: Some(host.boots.to_string()),
+            current: host.current.clone(),
+            generations: host.generations.clone(),
+            kept: host.kept.clone(),
+            boot: host
+                .boot
+                .clone()
+                .filter(|_| !host.follows_profile)
+                .map_or(BootSeen::Unknown, BootSeen::System),
+        }
+    }
+
     /// One tick; true if the watchdog lived through it.
     pub(in crate::rollback) fn tick(&mut self, blind: Blindness) -> bool {
         self.now += TICK_MS;
@@ -438,22 +456,7 @@ impl World {
             detail: String::new(),
             duration: Duration::ZERO,
         }];
-        let system = {
-            let host = self.host.borrow();
-            SystemSeen {
-                running: Some(host.running.clone()),
-                booted: Some(host.booted.clone()),
-                boot_id: Some(host.boots.to_string()),
-                current: host.current.clone(),
-                generations: host.generations.clone(),
-                kept: host.kept.clone(),
-                boot: host
-                    .boot
-                    .clone()
-                    .filter(|_| !host.follows_profile)
-                    .map_or(BootSeen::Unknown, BootSeen::System),
-            }
-        };
+        let system = self.seen();
         // The rule: the probe fails and a trial is on. Blindness changes no alert.
         if !blind.system && !blind.probes {
             let holds = !passed && self.machine.on_trial();
