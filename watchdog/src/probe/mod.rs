@@ -17,3 +17,5 @@ mod writable;
 pub(crate) use command::output;
 pub use config::{Check, ProbeConfig, Severity};
 pub use run::{Means, ProbeResult, Prober, Trials};
+#[cfg(test)]
+pub(crate) use runs::Runs;

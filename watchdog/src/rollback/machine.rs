@@ -46,8 +46,12 @@ pub struct Machine {
     /// Known good generations, in the order in which they were found good.
     good: Vec<GenerationId>,
     denied: Vec<Denied>,
-    /// Probes whose last run failed, and since when.
+    /// Probes that count as failed and have not passed since, and since when.
     failing: BTreeMap<String, i64>,
+    /// Those of them that have failed for longer than an activation stops units. On disk, because
+    /// a reboot stops them as well. `None` was written by a version that did not tell them apart.
+    #[serde(default)]
+    failing_long: Option<BTreeSet<String>>,
     #[serde(default)]
     updater: Updater,
     /// The place of this host in the fleet's lock.
@@ -147,6 +151,7 @@ impl Default for Machine {
             good: Vec::new(),
             denied: Vec::new(),
             failing: BTreeMap::new(),
+            failing_long: None,
             updater: Updater::Free {},
             lease: Lease::Free,
             returned: None,
@@ -468,11 +473,12 @@ impl Machine {
         let Some((system, deploy)) = facts.system.and_then(|s| Some((s, s.deploy()?))) else {
             return;
         };
-        if let Some(probes) = facts.probes {
-            self.note_probes(probes, now);
-        }
         if self.is_unexpected(&deploy, policy) {
             self.new_deploy(deploy.clone(), policy, now, out);
+        }
+        // After that: what is seen now is no more of before the deploy.
+        if let Some(probes) = facts.probes {
+            self.note_probes(probes, policy, now);
         }
         match &mut self.state {
             State::Unknown {} | State::Observed { .. } | State::Failed { .. } => {}

@@ -22,6 +22,9 @@ pub struct Policy {
     /// beginning of its activation. Units are stopped before the running system changes, so
     /// that a failure in between is the deploy's own.
     pub activation: Duration,
+    /// Where no link tells when an activation began, it may have stopped units for so long before
+    /// the new system was seen running: what has not failed for longer is the deploy's own.
+    pub stopping: Duration,
     /// How long a deploy made on top of a failing one has to cure what it found.
     pub cure: Duration,
     /// How long a deploy may go unconfirmed before it is condemned; `None` if nobody need confirm.
@@ -59,6 +62,7 @@ impl Default for Policy {
             verify_window: Duration::from_secs(180),
             max_gap: Duration::from_secs(120),
             activation: Duration::from_secs(300),
+            stopping: Duration::from_secs(120),
             cure: Duration::from_secs(120),
             require_confirmation: None,
             allow_reboot: false,

@@ -228,7 +228,10 @@ fn sentence(state: &State) -> String {
     match state {
         State::Unknown {} => "no system was seen yet".to_owned(),
         State::Adopting { deploy, .. } => {
-            format!("getting to know {}, the first system seen", system(deploy))
+            format!(
+                "getting to know {}, which is not known good yet",
+                system(deploy)
+            )
         }
         State::Settled { good } => format!("settled: {} is known good", system(good)),
         State::Trial(trial) => format!(

@@ -179,6 +179,91 @@ fn what_failed_before_the_deploy_condemns_nothing() {
     assert_eq!(world.calls(), []);
 }
 
+/// Two good generations, of which the first is broken from now on, and units are stopped.
+fn stopping_for_the_first() -> World {
+    let mut world = World::settled(Mode::Act);
+    world.now += 3_600_000;
+    world.deploy(false);
+    world.ticks(10);
+    world.now += 3_600_000;
+    world.ticks(1);
+    let first = world.generation(1).store_path;
+    world.host.borrow_mut().broken.insert(first);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(2);
+    world
+}
+
+#[test]
+fn a_stop_of_units_that_no_link_tells_of_is_the_deploys_own_failure() {
+    for by_reboot in [false, true] {
+        let mut world = stopping_for_the_first();
+        let (first, second) = (world.generation(1), world.generation(2));
+        world.activate(&first);
+        if by_reboot {
+            // Longer than any stop.
+            world.now += 600_000;
+            world.reboot();
+        }
+        world.host.borrow_mut().fault_in_var = false;
+        world.ticks(4);
+        assert_eq!(world.calls().last(), Some(&Call::Switch(second)));
+    }
+}
+
+#[test]
+fn one_run_that_failed_before_a_deploy_excuses_nothing() {
+    let mut world = World::settled(Mode::Act);
+    world.judge_by(2, 2, Duration::ZERO);
+    world.ticks(2);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(1);
+    world.host.borrow_mut().fault_in_var = false;
+    world.now += 1_000;
+    world.deploy(true);
+    world.ticks(8);
+    assert_eq!(world.calls().len(), 2);
+}
+
+#[test]
+fn what_fails_still_is_known_good_only_when_it_is_well() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(3);
+    world.deploy(false);
+    world.ticks(30);
+    let first = world.generation(1);
+    assert_eq!(
+        (world.state(), world.machine.good()),
+        ("adopting", &[first][..])
+    );
+    assert_eq!(world.reasons().last(), Some(&"not_known_good"));
+    world.host.borrow_mut().fault_in_var = false;
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.machine.good().last(), Some(&world.generation(2)));
+}
+
+#[test]
+fn a_deploy_on_what_is_not_known_good_is_on_trial_where_another_is() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().invalid.clear();
+    world.host.borrow_mut().fault_in_var = true;
+    world.deploy(true);
+    world.ticks(40);
+    assert_eq!(world.state(), "failed");
+    world.machine = std::mem::take(&mut world.machine).release();
+    world.host.borrow_mut().fault_in_var = false;
+    world.ticks(1);
+    assert_eq!(world.state(), "adopting");
+    let before = world.calls().len();
+    world.deploy(true);
+    world.ticks(10);
+    assert_eq!(world.calls().len(), before + 2);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.host.borrow().running, world.generation(1).store_path);
+}
+
 #[test]
 fn an_alert_that_began_before_the_deploy_condemns_nothing() {
     let mut world = World::settled(Mode::Act);

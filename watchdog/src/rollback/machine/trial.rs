@@ -19,19 +19,21 @@ use crate::{
 const MAX_GOOD: usize = 64;
 
 impl Machine {
-    /// Keeps since when each probe fails.
-    pub(super) fn note_probes(&mut self, probes: &[ProbeResult], now: i64) {
+    /// Keeps since when each probe fails. A watchdog that was started anew has yet to see as many
+    /// failures as count; until the probe passes it is the same failure.
+    pub(super) fn note_probes(&mut self, probes: &[ProbeResult], policy: &Policy, now: i64) {
         let before = std::mem::take(&mut self.failing);
         self.failing = probes
             .iter()
-            .filter(|probe| !probe.passed)
+            .filter(|probe| !probe.ok || (!probe.passed && before.contains_key(&probe.name)))
             .map(|probe| {
                 let since = before.get(&probe.name).copied().unwrap_or(now);
                 (probe.name.clone(), since)
             })
             .collect();
+        self.failing_long = Some(self.failing_since_before(now, policy));
         // What failed before and passes now is from now on the deploy's to keep.
-        let still = &self.failing;
+        let failing = |name: &String| probes.iter().any(|p| p.name == *name && !p.passed);
         if let State::Trial(Trial { before, .. })
         | State::Condemned {
             bad: Bad { before, .. },
@@ -50,7 +52,14 @@ impl Machine {
             ..
         } = &mut self.state
         {
-            before.failing.retain(|probe| still.contains_key(probe));
+            let excused = before.failing.len();
+            before.failing.retain(failing);
+            let cured = before.failing.len() < excused;
+            if let State::Trial(Trial { soak, .. }) = &mut self.state
+                && cured
+            {
+                *soak = None;
+            }
         }
     }
 
@@ -88,6 +97,8 @@ impl Machine {
     ) {
         let before = match &self.state {
             State::Failed { .. } => return,
+            // What runs is not known good, others are: the next deploy can be gone back from.
+            State::Adopting { .. } if !self.good.is_empty() => None,
             State::Unknown {} | State::Adopting { .. } => {
                 let message = format!("{} runs; taken as good after its soak", name(&deploy));
                 out.push(Decision::of_deploy(&deploy, now, "adopting", message));
@@ -114,11 +125,12 @@ impl Machine {
                 ..
             } => Some(before.clone()),
         };
-        let since_ms = activation_began(&deploy, policy, now);
+        let linked = fresh_link(&deploy, policy, now);
+        let since_ms = linked.unwrap_or(now);
         // A deploy on top of one that never was found good answers for what that one broke.
         let before = before.unwrap_or_else(|| Before {
             armed_since_ms: since_ms,
-            failing: self.failing_before(since_ms),
+            failing: self.failing_before(linked, policy, now),
         });
         let again = self
             .denied
@@ -165,8 +177,22 @@ impl Machine {
         then.trial_since_ms()
     }
 
-    pub(super) fn failing_before(&self, since_ms: i64) -> BTreeSet<String> {
-        let earlier = self.failing.iter().filter(|(_, at)| **at < since_ms);
+    /// What failed before an activation that began when the link was made, or, if none tells,
+    /// before it can have begun to stop units at the last look that saw the system before it.
+    fn failing_before(&self, linked: Option<i64>, policy: &Policy, now: i64) -> BTreeSet<String> {
+        match (linked, &self.failing_long) {
+            (Some(linked), _) => self.failing_since(linked),
+            (None, Some(long)) => long.clone(),
+            (None, None) => self.failing_since_before(now, policy),
+        }
+    }
+
+    fn failing_since_before(&self, now: i64, policy: &Policy) -> BTreeSet<String> {
+        self.failing_since(now.saturating_sub(soak::millis(policy.stopping)))
+    }
+
+    fn failing_since(&self, moment: i64) -> BTreeSet<String> {
+        let earlier = self.failing.iter().filter(|(_, at)| **at < moment);
         earlier.map(|(probe, _)| probe.clone()).collect()
     }
 
@@ -220,6 +246,19 @@ impl Machine {
         *soak = soak::look(*soak, healthy(probes, excused), now, policy.max_gap);
         if soak::lasted(*soak, policy.soak) && confirmed {
             let good = deploy.clone();
+            if !healthy(probes, &BTreeSet::new()) {
+                let message = format!(
+                    "{} broke nothing in its soak; what failed before it fails still, and it is not \
+                     known good before that is well",
+                    name(&good)
+                );
+                out.push(Decision::of_deploy(&good, since, "not_known_good", message));
+                self.state = State::Adopting {
+                    deploy: good,
+                    soak: None,
+                };
+                return;
+            }
             let message = format!("{} was healthy for its soak and is known good", name(&good));
             out.push(Decision::of_deploy(&good, since, "settled", message));
             self.let_updater_go(&good.store_path);
@@ -276,13 +315,11 @@ impl Machine {
     }
 }
 
-/// When the activation of a deploy that was first seen now began: the profile is set right
-/// before the switch, so a fresh link tells it better than our last look.
-fn activation_began(deploy: &Deploy, policy: &Policy, now: i64) -> i64 {
+/// When the activation of a deploy that was first seen now began, if its link tells: the profile is
+/// set right before the switch, so a fresh link knows it better than our last look.
+fn fresh_link(deploy: &Deploy, policy: &Policy, now: i64) -> Option<i64> {
     let linked = deploy.generation.as_ref().map(|g| g.linked_at_ms);
-    linked
-        .filter(|at| (0..=soak::millis(policy.activation)).contains(&now.saturating_sub(*at)))
-        .unwrap_or(now)
+    linked.filter(|at| (0..=soak::millis(policy.activation)).contains(&now.saturating_sub(*at)))
 }
 
 /// What condemns a deploy, if anything does: an alert, or that nobody confirmed it in time.

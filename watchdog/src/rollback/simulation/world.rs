@@ -5,12 +5,12 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
     act::switch::SwitchEnd,
-    probe::{ProbeResult, Severity},
+    probe::{Check, ProbeConfig, ProbeResult, Runs, Severity},
     record::{Mode, Record},
     rollback::{
         facts::{AlertSeen, BootSeen, Facts, GenerationId, SystemSeen, TargetCheck},
@@ -279,6 +279,10 @@ pub(in crate::rollback) struct World {
     pub(in crate::rollback) host: RefCell<Host>,
     pub(in crate::rollback) machine: Machine,
     pub(in crate::rollback) policy: Policy,
+    /// How the probe is judged, by the runs that this watchdog made, on a clock that never jumps.
+    probe: ProbeConfig,
+    runs: Runs,
+    up: Instant,
     pub(in crate::rollback) records: Vec<Record>,
     /// Since when the alert of the probe is active.
     pub(in crate::rollback) alert: Option<i64>,
@@ -324,7 +328,17 @@ impl World {
             fuse: None,
             calls: Vec::new(),
         };
+        let probe = ProbeConfig {
+            failures: 1,
+            of: 1,
+            ..ProbeConfig::new(Check::Dns {
+                host: String::new(),
+            })
+        };
         let mut world = Self {
+            runs: Runs::of(&probe),
+            probe,
+            up: Instant::now(),
             now: 1_000_000_000,
             host: RefCell::new(host),
             machine: Machine::default(),
@@ -344,6 +358,12 @@ impl World {
         world.deploy(false);
         world.reboot();
         world
+    }
+
+    /// The probe counts as failed after so many of its last runs, and those in a grace do not count.
+    pub(in crate::rollback) fn judge_by(&mut self, failures: u32, of: u32, grace: Duration) {
+        (self.probe.failures, self.probe.of, self.probe.grace) = (failures, of, grace);
+        self.runs = Runs::of(&self.probe);
     }
 
     /// A host whose first system is known good.
@@ -447,19 +467,30 @@ impl World {
             let host = self.host.borrow();
             !host.fault_in_var && !host.broken.contains(&host.running)
         };
+        let system = self.seen();
+        self.up += Duration::from_millis(TICK_MS.unsigned_abs());
+        if !blind.probes {
+            let seen = (!blind.system).then_some(&system);
+            let trial = self.machine.trial_since_seen(seen, &self.policy, self.now);
+            let ago = |since| u64::try_from(self.now - since).unwrap_or(0);
+            let trial =
+                trial.and_then(|since| self.up.checked_sub(Duration::from_millis(ago(since))));
+            self.runs.note(self.up, !passed);
+            self.runs.since(trial);
+        }
+        let ok = self.runs.are_well();
         let probes = [ProbeResult {
             name: "web".to_owned(),
-            ok: passed,
+            ok,
             passed,
             severity: Severity::Required,
             profile: None,
             detail: String::new(),
             duration: Duration::ZERO,
         }];
-        let system = self.seen();
         // The rule: the probe fails and a trial is on. Blindness changes no alert.
         if !blind.system && !blind.probes {
-            let holds = !passed && self.machine.on_trial();
+            let holds = !ok && self.machine.on_trial();
             self.alert = holds.then(|| self.alert.unwrap_or(self.now));
         }
         self.shown = self.alert.is_some() && !blind.system && !blind.probes;
@@ -549,5 +580,6 @@ impl World {
             read
         });
         self.alert = None;
+        self.runs = Runs::of(&self.probe);
     }
 }
