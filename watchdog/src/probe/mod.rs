@@ -16,6 +16,6 @@ mod writable;
 
 pub(crate) use command::output;
 pub use config::{Check, ProbeConfig, Severity};
-pub use run::{Means, ProbeResult, Prober, Trials};
+pub use run::{Ago, Means, ProbeResult, Prober, Trials};
 #[cfg(test)]
 pub(crate) use runs::Runs;

@@ -52,20 +52,29 @@ pub struct ProbeResult {
     pub duration: Duration,
 }
 
-/// How long ago what is on trial was activated.
+/// How long ago something began, as the probes of a system or of a profile count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ago {
+    /// The activation of what is on trial, or of what was gone back to and is verified.
+    pub activated: Option<Duration>,
+    /// The time in which restarts of units are added up, from one run to the next.
+    pub counted: Option<Duration>,
+}
+
+/// How long ago what is watched began.
 #[derive(Debug, Clone, Default)]
 pub struct Trials {
-    /// The system; `None` while none is on trial.
-    pub system: Option<Duration>,
-    /// Profiles by name; those that are on trial.
-    pub profiles: BTreeMap<String, Duration>,
+    /// The system.
+    pub system: Ago,
+    /// Profiles by name.
+    pub profiles: BTreeMap<String, Ago>,
 }
 
 impl Trials {
-    fn of(&self, probe: &ProbeConfig) -> Option<Duration> {
+    fn of(&self, probe: &ProbeConfig) -> Ago {
         match &probe.profile {
             None => self.system,
-            Some(name) => self.profiles.get(name).copied(),
+            Some(name) => self.profiles.get(name).copied().unwrap_or_default(),
         }
     }
 }
@@ -94,7 +103,7 @@ struct Probe {
 pub(super) struct Look {
     /// There was none.
     pub(super) first: bool,
-    /// It was of the same trial.
+    /// It was of the same trial, or the same soak.
     pub(super) counts_on: bool,
 }
 
@@ -130,7 +139,10 @@ impl Prober {
     /// system was activated that is on trial, `None` while none is.
     pub fn run(&mut self, now: Instant, trial: Option<Duration>) -> Vec<ProbeResult> {
         let trials = Trials {
-            system: trial,
+            system: Ago {
+                activated: trial,
+                counted: trial,
+            },
             ..Trials::default()
         };
         self.run_each(now, &trials)
@@ -144,8 +156,8 @@ impl Prober {
         let mut threads = BTreeMap::new();
         let mut longest = Duration::ZERO;
         for (name, probe) in &mut self.probes {
-            let trial = trials.of(&probe.config);
-            if !probe.is_due(now, trial) {
+            let ago = trials.of(&probe.config);
+            if !probe.is_due(now, ago.activated) {
                 continue;
             }
             if probe.lost.as_ref().is_some_and(|lost| !lost.is_finished()) {
@@ -154,7 +166,7 @@ impl Prober {
                 continue;
             }
             probe.lost = None;
-            let look = probe.look(now, trial);
+            let look = probe.look(now, ago.counted);
             match probe.spawn(name, &self.means, look, sender.clone()) {
                 Ok(thread) => {
                     longest = longest.max(probe.config.timeout);
@@ -191,9 +203,11 @@ impl Prober {
             }
         }
         for probe in self.probes.values_mut() {
-            let trial = trials.of(&probe.config);
+            let activated = trials.of(&probe.config).activated;
             // Before the host was booted nothing was seen.
-            probe.runs.since(trial.and_then(|ago| now.checked_sub(ago)));
+            probe
+                .runs
+                .since(activated.and_then(|ago| now.checked_sub(ago)));
         }
         let probes = self.probes.iter();
         probes.map(|(name, probe)| probe.judged(name)).collect()
@@ -210,11 +224,11 @@ impl Probe {
         ago + SLACK >= self.config.interval || trial.is_some_and(|trial| trial < ago)
     }
 
-    fn look(&self, now: Instant, trial: Option<Duration>) -> Look {
+    fn look(&self, now: Instant, counted: Option<Duration>) -> Look {
         let ago = (self.last.as_ref()).map(|(at, _)| now.saturating_duration_since(*at));
         Look {
             first: ago.is_none(),
-            counts_on: trial.is_some_and(|trial| ago.is_some_and(|ago| ago <= trial + SLACK)),
+            counts_on: counted.is_some_and(|counted| ago.is_some_and(|ago| ago <= counted + SLACK)),
         }
     }
 

@@ -37,6 +37,8 @@ mod turn;
 mod undo;
 mod updater;
 
+pub use trial::WatchedSince;
+
 /// The machine: its state, and what outlives every state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -217,15 +219,6 @@ impl Machine {
         last.map_or(Kept::Nothing, Kept::Target)
     }
 
-    /// When the activation of the deploy on trial began, milliseconds since the epoch; `None` if
-    /// none is on trial.
-    pub fn trial_since_ms(&self) -> Option<i64> {
-        match &self.state {
-            State::Trial(trial) => Some(trial.since_ms),
-            _ => None,
-        }
-    }
-
     /// How long the deploy on trial may still go unconfirmed; `None` if nothing has to be
     /// confirmed.
     pub fn confirm_within(&self, policy: &Policy) -> Option<Duration> {
@@ -331,6 +324,9 @@ impl Machine {
             trial.since_ms = trial.since_ms.min(now_ms);
             trial.before.armed_since_ms = trial.before.armed_since_ms.min(now_ms);
         }
+        if let State::Verifying { since_ms, .. } = &mut self.state {
+            *since_ms = since_ms.map(|since| since.min(now_ms));
+        }
         self
     }
 
@@ -394,7 +390,13 @@ impl Machine {
                 *blind = false;
                 *elapsed = Elapsed::default();
             }
-            State::Verifying { elapsed, soak, .. } => {
+            State::Verifying {
+                elapsed,
+                soak,
+                since_ms,
+                ..
+            } => {
+                *since_ms = None;
                 *elapsed = Elapsed::default();
                 *soak = None;
             }

@@ -14,6 +14,13 @@ pub struct Soak {
     last_ms: i64,
 }
 
+impl Soak {
+    /// When it began.
+    pub(super) fn began_ms(self) -> i64 {
+        self.last_ms.saturating_sub(self.seen_ms)
+    }
+}
+
 /// The soak after one more look. An unhealthy look ends it; a gap or a clock set back starts
 /// it again.
 pub(super) fn look(soak: Option<Soak>, healthy: bool, now_ms: i64, gap: Duration) -> Option<Soak> {

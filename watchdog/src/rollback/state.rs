@@ -183,6 +183,9 @@ pub enum State {
         /// Whether the boot default was set by an act of its own, which is done once.
         #[serde(default)]
         boot_set: bool,
+        /// When it was first looked at in this state, by this watchdog.
+        #[serde(skip)]
+        since_ms: Option<i64>,
         /// Time in this state.
         #[serde(skip)]
         elapsed: Elapsed,

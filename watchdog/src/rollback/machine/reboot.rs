@@ -163,6 +163,7 @@ impl Machine {
                 bad: bad.clone(),
                 target: target.clone(),
                 boot_set,
+                since_ms: None,
                 elapsed: Elapsed::default(),
                 soak: None,
             };

@@ -46,7 +46,10 @@ fn a_good_deploy_settles_and_nothing_is_done() {
 fn the_look_that_first_sees_a_deploy_is_known_to_be_one_of_its_trial() {
     let mut world = World::settled(Mode::Act);
     let since = |world: &World, system: Option<&SystemSeen>, now| {
-        world.machine.trial_since_seen(system, &world.policy, now)
+        world
+            .machine
+            .watched_since(system, &world.policy, now)
+            .activated_ms
     };
     assert_eq!(since(&world, Some(&world.seen()), world.now), None);
     world.deploy(true);
@@ -55,6 +58,34 @@ fn the_look_that_first_sees_a_deploy_is_known_to_be_one_of_its_trial() {
     assert_eq!(since(&world, None, look), None, "nobody saw it");
     world.ticks(1);
     assert_eq!(since(&world, None, look + TICK_MS), Some(activated));
+}
+
+/// A unit that crashes again and again is up at each look.
+#[test]
+fn restarts_are_added_up_wherever_health_decides() {
+    let mut world = World::new(Mode::Act);
+    let counted = |world: &World| {
+        let since = world.machine.watched_since(None, &world.policy, world.now);
+        since.counted_ms
+    };
+    world.ticks(1);
+    let adopted = counted(&world);
+    assert_eq!(adopted, Some(world.now));
+    world.ticks(2);
+    assert_eq!((world.state(), counted(&world)), ("adopting", adopted));
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(1);
+    assert_eq!(counted(&world), None, "what calms down is adopted");
+    world.host.borrow_mut().fault_in_var = false;
+    world.ticks(10);
+    world.deploy(true);
+    world.ticks(2);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(2);
+    let switched = counted(&world);
+    assert!(switched.is_some() && world.state() == "verifying");
+    world.ticks(5);
+    assert_eq!((world.state(), counted(&world)), ("verifying", switched));
 }
 
 #[test]

@@ -10,10 +10,19 @@ use crate::{
         decision::{Decision, name, name_of},
         facts::{AlertSeen, Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
-        soak::{self, Elapsed},
+        soak::{self, Elapsed, Soak},
         state::{Bad, Before, NOT_CONFIRMED, Phase, State, Trial},
     },
 };
+
+/// Since when what runs is watched, milliseconds since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WatchedSince {
+    /// When the activation began of what is on trial, or of what was gone back to and is verified.
+    pub activated_ms: Option<i64>,
+    /// From when on restarts of units are added up.
+    pub counted_ms: Option<i64>,
+}
 
 /// How many known good generations are remembered; a profile seldom has more links.
 const MAX_GOOD: usize = 64;
@@ -160,21 +169,33 @@ impl Machine {
         out.push(Decision::of_deploy(&deploy, since_ms, reason, message));
     }
 
-    /// When the activation began of what is on trial once this system was looked at; `None` if
-    /// nothing is.
-    pub fn trial_since_seen(
+    /// What the probes are to know of what runs, once this system was looked at.
+    pub fn watched_since(
         &self,
         system: Option<&SystemSeen>,
         policy: &Policy,
         now: i64,
-    ) -> Option<i64> {
+    ) -> WatchedSince {
         let mut then = self.clone().not_after(now);
         if let Some(deploy) = system.and_then(SystemSeen::deploy)
             && then.is_unexpected(&deploy, policy)
         {
             then.new_deploy(deploy, policy, now, &mut Vec::new());
         }
-        then.trial_since_ms()
+        let both = |since| WatchedSince {
+            activated_ms: since,
+            counted_ms: since,
+        };
+        match &then.state {
+            State::Trial(trial) => both(Some(trial.since_ms)),
+            State::Verifying { since_ms, .. } => both(*since_ms),
+            // A unit that restarted too often begins anew: what calmed down may be adopted.
+            State::Adopting { soak, .. } => WatchedSince {
+                activated_ms: None,
+                counted_ms: soak.map(Soak::began_ms),
+            },
+            _ => both(None),
+        }
     }
 
     /// What failed before an activation that began when the link was made, or, if none tells,

@@ -273,12 +273,14 @@ impl Machine {
             bad,
             target,
             boot_set,
+            since_ms,
             elapsed,
             soak,
         } = &mut self.state
         else {
             return;
         };
+        since_ms.get_or_insert(now);
         let Some(probes) = facts.probes else { return };
         let there =
             // Its generation may be a new one, if the link of the old one was gone.

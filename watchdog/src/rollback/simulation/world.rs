@@ -471,7 +471,8 @@ impl World {
         self.up += Duration::from_millis(TICK_MS.unsigned_abs());
         if !blind.probes {
             let seen = (!blind.system).then_some(&system);
-            let trial = self.machine.trial_since_seen(seen, &self.policy, self.now);
+            let since = self.machine.watched_since(seen, &self.policy, self.now);
+            let trial = since.activated_ms;
             let ago = |since| u64::try_from(self.now - since).unwrap_or(0);
             let trial =
                 trial.and_then(|since| self.up.checked_sub(Duration::from_millis(ago(since))));

@@ -6,14 +6,15 @@ use std::time::Duration;
 use super::Remedies;
 use crate::{
     act::target_root::TargetRoot,
-    probe::Trials,
+    probe::{Ago, Trials},
     record::Mode,
     rollback::{facts::SystemSeen, machine::Machine, policy::Policy},
     watch::seen,
 };
 
 impl Remedies {
-    /// How long ago everything was activated that is on trial, as this look will find it.
+    /// How long ago everything began that is on trial or watched otherwise, as this look will find
+    /// it.
     pub(in crate::watch) fn trials(&self, now_ms: i64) -> Trials {
         let system = |policy: &Policy| {
             let looks = policy.mode != Mode::Off;
@@ -38,21 +39,21 @@ impl Remedies {
             let seen =
                 looks.then(|| seen::profile(&self.layout, &profile.profile, &root.link).ok());
             let seen = seen.flatten();
-            if let Some(ago) = ago(&instance.machine, seen.as_ref(), &policy, now_ms) {
-                trials.profiles.insert(name.clone(), ago);
-            }
+            let ago = ago(&instance.machine, seen.as_ref(), &policy, now_ms);
+            trials.profiles.insert(name.clone(), ago);
         }
         trials
     }
 }
 
-fn ago(
-    machine: &Machine,
-    system: Option<&SystemSeen>,
-    policy: &Policy,
-    now_ms: i64,
-) -> Option<Duration> {
-    let since = machine.trial_since_seen(system, policy, now_ms)?;
-    let ago = u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0);
-    Some(Duration::from_millis(ago))
+fn ago(machine: &Machine, system: Option<&SystemSeen>, policy: &Policy, now_ms: i64) -> Ago {
+    let since = machine.watched_since(system, policy, now_ms);
+    let ago = |since| {
+        let ago = u64::try_from(now_ms.saturating_sub(since)).unwrap_or(0);
+        Duration::from_millis(ago)
+    };
+    Ago {
+        activated: since.activated_ms.map(ago),
+        counted: since.counted_ms.map(ago),
+    }
 }
