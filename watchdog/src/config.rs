@@ -269,7 +269,10 @@ impl Settings {
             fleet_lock: fragment.rollback.fleet_lock()?,
             profiles: fragment.rollback.profiles()?,
             rollback_jitter: fragment.rollback.jitter(),
-            rollback: fragment.rollback.policy(default.rollback),
+            rollback: fragment.rollback.policy(
+                default.rollback,
+                span(fragment.watchdog.interval, default.interval),
+            ),
             probes: fragment.probes,
         };
         settings.check()?;

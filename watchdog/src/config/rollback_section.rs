@@ -120,7 +120,7 @@ impl RollbackFragment {
         }))
     }
 
-    pub(super) fn policy(self, default: Policy) -> Policy {
+    pub(super) fn policy(self, default: Policy, interval: Duration) -> Policy {
         let span =
             |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
         let fleet = self.fleet_lock.as_ref().map(|lock| Fleet {
@@ -131,7 +131,9 @@ impl RollbackFragment {
             fleet,
             mode: self.mode.unwrap_or_default(),
             soak: span(self.soak, default.soak),
-            verify_soak: span(self.verify_soak, default.verify_soak),
+            verify_soak: span(self.verify_soak, default.verify_soak.max(interval)),
+            // A look that is late by as much as a look is a pause; what is longer was not seen.
+            max_gap: default.max_gap.max(interval.saturating_mul(2)),
             verify_window: span(self.verify_window, default.verify_window),
             require_confirmation: self.require_confirmation.map(|span| span.0),
             allow_reboot: self.allow_reboot.unwrap_or(default.allow_reboot),

@@ -108,6 +108,19 @@ fn a_threshold_above_its_ceiling_is_an_error() {
 }
 
 #[test]
+fn two_looks_in_a_row_are_healthy_time_however_far_apart_they_are_meant_to_be() {
+    let rollback = |interval: &str| {
+        let text = format!("[watchdog]\ninterval = \"{interval}\"\n");
+        Settings::parse(&text).unwrap().rollback
+    };
+    let seconds = Duration::from_secs;
+    assert_eq!(rollback("15s").max_gap, seconds(120));
+    assert_eq!(rollback("2m").max_gap, seconds(240));
+    assert_eq!(rollback("15s").verify_soak, seconds(30));
+    assert_eq!(rollback("2m").verify_soak, seconds(120));
+}
+
+#[test]
 fn what_may_be_removed_has_an_age_or_never_goes() {
     let gc = |text: &str| Settings::parse(&format!("[gc]\n{text}\n")).map(|settings| settings.gc);
     let day = Duration::from_secs(86_400);
