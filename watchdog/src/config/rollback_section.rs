@@ -28,6 +28,7 @@ const FLEET_TIMEOUT: Duration = Duration::from_secs(5);
 const FLEET_DEADLINE: Duration = Duration::from_secs(3600);
 const MAX_JITTER: Duration = Duration::from_secs(3600);
 const MIN_CONFIRMATION: Duration = Duration::from_secs(60);
+const MAX_CONFIRMATION: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -273,6 +274,20 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
         return Err(
             "`rollback.require_confirmation` must be at least 1m: whoever confirms must have \
              looked first"
+                .to_owned(),
+        );
+    }
+    if (rollback.require_confirmation).is_some_and(|within| within > MAX_CONFIRMATION) {
+        return Err(
+            "`rollback.require_confirmation` must be at most one week: what nobody misses for so \
+             long needs no confirmation"
+                .to_owned(),
+        );
+    }
+    if rollback.verify_soak < settings.interval {
+        return Err(
+            "`rollback.verify_soak` must be at least `watchdog.interval`: what was seen healthy \
+             once is not cured"
                 .to_owned(),
         );
     }

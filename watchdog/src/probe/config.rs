@@ -15,6 +15,8 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_FAILURES: u32 = 100;
 /// What is looked at less often than this is no probe of a deploy.
 const MAX_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// What may take longer than this to come up is no probe of a deploy.
+const MAX_GRACE: Duration = MAX_INTERVAL;
 /// How many automatic restarts of a unit are borne by default.
 const DEFAULT_RESTARTS: u64 = 2;
 
@@ -169,6 +171,14 @@ fn interval(given: Option<TimeSpan>) -> Result<Duration, String> {
         None => Ok(Duration::ZERO),
         Some(TimeSpan(span)) if span <= MAX_INTERVAL => Ok(span),
         Some(span) => Err(format!("`interval` is \"{span}\"; give at most one day")),
+    }
+}
+
+fn grace(given: Option<TimeSpan>) -> Result<Duration, String> {
+    match given {
+        None => Ok(Duration::ZERO),
+        Some(TimeSpan(span)) if span <= MAX_GRACE => Ok(span),
+        Some(span) => Err(format!("`grace` is \"{span}\"; give at most one day")),
     }
 }
 

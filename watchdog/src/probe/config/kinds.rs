@@ -1,12 +1,12 @@
 //! A probe as it is written: the keys of all kinds, of which each kind takes its own.
 
-use std::path::PathBuf;
+use std::{net::Ipv6Addr, path::PathBuf};
 
 use serde::Deserialize;
 use snowguard_exporter::units::TimeSpan;
 
 use super::{
-    Check, DEFAULT_RESTARTS, DEFAULT_TIMEOUT, ProbeConfig, RouteFamily, Severity, interval,
+    Check, DEFAULT_RESTARTS, DEFAULT_TIMEOUT, ProbeConfig, RouteFamily, Severity, grace, interval,
     parse_timeout, window,
 };
 
@@ -123,7 +123,7 @@ impl TryFrom<Raw> for ProbeConfig {
             failures,
             of,
             interval: interval(raw.interval)?,
-            grace: raw.grace.map_or_else(Default::default, |span| span.0),
+            grace: grace(raw.grace)?,
             severity: raw.severity.unwrap_or_default(),
             profile: raw.profile.clone(),
             check: raw.check()?,
@@ -133,11 +133,23 @@ impl TryFrom<Raw> for ProbeConfig {
 
 fn tcp(address: Option<String>) -> Result<Check, String> {
     let address = address.ok_or("a probe of kind `tcp` needs `address = \"HOST:PORT\"`")?;
+    // The last number of an IPv6 address is no port.
+    let is_host = |host: &str| {
+        let inside = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'));
+        match inside {
+            Some(inside) => inside.parse::<Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '[', ']']),
+        }
+    };
     match address.rsplit_once(':') {
-        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok_and(|p| p > 0) => {
+        Some((host, port)) if is_host(host) && port.parse::<u16>().is_ok_and(|p| p > 0) => {
             Ok(Check::Tcp { address })
         }
-        _ => Err(format!("`address` is {address:?}; write HOST:PORT")),
+        _ => Err(format!(
+            "`address` is {address:?}; write HOST:PORT, an IPv6 address as [::1]:PORT"
+        )),
     }
 }
 
@@ -156,6 +168,9 @@ fn http(
         if !crate::http::is_tls(&parsed) {
             return Err("`ca_file` is for an https:// URL".to_owned());
         }
+    }
+    if body_contains.as_ref().is_some_and(String::is_empty) {
+        return Err("`body_contains` is empty, which every body contains".to_owned());
     }
     let status = match status {
         None => Vec::new(),
@@ -236,6 +251,22 @@ fn dns(host: Option<String>) -> Result<Check, String> {
     let host = host.ok_or("a probe of kind `dns` needs `host = \"NAME\"`")?;
     if host.is_empty() || host.contains([':', '/', ' ']) {
         return Err(format!("`host` is {host:?}; write a name alone"));
+    }
+    // What `inet_aton(3)` reads as an address, such as 127.1: no name ends in a number.
+    let last = host.trim_end_matches('.').rsplit('.').next();
+    let is_number = |label: &str| {
+        let hex = label
+            .strip_prefix("0x")
+            .or_else(|| label.strip_prefix("0X"));
+        hex.map_or_else(
+            || label.bytes().all(|byte| byte.is_ascii_digit()),
+            |hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()),
+        )
+    };
+    if last.is_some_and(is_number) {
+        return Err(format!(
+            "`host` is {host:?}, for which no server is ever asked; write a name"
+        ));
     }
     Ok(Check::Dns { host })
 }

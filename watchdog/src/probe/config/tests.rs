@@ -32,6 +32,20 @@ fn every_kind_is_read_with_its_defaults() {
 }
 
 #[test]
+fn names_and_addresses_that_mean_what_they_say_are_taken() {
+    for text in [
+        "kind = 'tcp'\naddress = '[::1]:80'",
+        "kind = 'tcp'\naddress = '127.0.0.1:80'",
+        "kind = 'dns'\nhost = '1.pool.ntp.org'",
+        "kind = 'dns'\nhost = 'db0.'",
+        "kind = 'dns'\nhost = 'a'\ngrace = '1d'",
+    ] {
+        let read = read(&format!("[probes.p]\n{text}"));
+        assert!(read.is_ok(), "{text}: {read:?}");
+    }
+}
+
+#[test]
 fn a_mistake_is_refused_with_the_key_that_is_wrong() {
     for (text, said) in [
         ("kind = 'tcp'", "needs `address"),
@@ -85,6 +99,18 @@ fn a_mistake_is_refused_with_the_key_that_is_wrong() {
         ),
         ("kind = 'dns'\nhost = 'a'\nseverity = 'low'", "`low`"),
         ("kind = 'dns'\nhost = 'a:53'", "a name alone"),
+        ("kind = 'dns'\nhost = '127.0.0.1'", "write a name"),
+        ("kind = 'dns'\nhost = '0x7f.1'", "write a name"),
+        (
+            "kind = 'dns'\nhost = 'a'\ngrace = '100w'",
+            "at most one day",
+        ),
+        ("kind = 'tcp'\naddress = '::1:80'", "[::1]:PORT"),
+        ("kind = 'tcp'\naddress = '[h]:80'", "[::1]:PORT"),
+        (
+            "kind = 'http'\nurl = 'http://h/'\nbody_contains = ''",
+            "every body contains",
+        ),
         ("kind = 'dns'", "needs `host"),
         ("kind = 'dns'\nhost = 'a'\nunits = []", "no key `units`"),
         ("kind = 'systemd'", "needs `units"),
