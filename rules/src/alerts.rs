@@ -183,6 +183,9 @@ impl Engine {
     /// Evaluates at `at_ms` (milliseconds since the Unix epoch) every rule of the groups that are
     /// due, in order; what a recording rule gives, later rules see.
     ///
+    /// A time before that of the last evaluation means that the clock was set back: every alert goes
+    /// with it.
+    ///
     /// A rule that looks further back than the window covers gives
     /// [`RuleError::WindowTooShort`], and like any other error that changes none of its alerts. A
     /// group with an `interval` that has not passed stays as it was, errors too.
@@ -200,6 +203,13 @@ impl Engine {
     ) -> Vec<Outcome> {
         self.transitions.clear();
         self.blind = None;
+        if !self.unit_test
+            && let Some(last_ms) = self.evaluated_at_ms
+            && last_ms > at_ms
+        {
+            let alerts = self.groups.iter_mut().flat_map(|group| &mut group.rules);
+            alerts.for_each(|tracked| tracked.earlier_by(last_ms.saturating_sub(at_ms)));
+        }
         self.evaluated_at_ms = Some(at_ms);
         let mut unseen = Unseen {
             metrics: unseen.clone(),
@@ -295,6 +305,14 @@ impl Tracked {
     fn alerts(&self) -> impl Iterator<Item = Alert> {
         let all = self.active.iter();
         all.map(|(labels, active)| active.alert(&self.rule, labels))
+    }
+
+    /// Takes the alerts along with a clock that was set back: they are as old as they were, and none
+    /// began in the future.
+    fn earlier_by(&mut self, back_ms: i64) {
+        self.active
+            .values_mut()
+            .for_each(|active| active.earlier_by(back_ms));
     }
 
     fn evaluate(

@@ -65,6 +65,20 @@ impl Active {
         }
     }
 
+    pub(super) fn earlier_by(&mut self, back_ms: i64) {
+        let earlier = |at: &mut i64| *at = at.saturating_sub(back_ms);
+        earlier(&mut self.active_at_ms);
+        earlier(&mut self.last_true_ms);
+        if let Phase::Firing {
+            fired_at_ms,
+            lost_at_ms,
+        } = &mut self.phase
+        {
+            earlier(fired_at_ms);
+            lost_at_ms.iter_mut().for_each(earlier);
+        }
+    }
+
     /// Whether `keep_firing_for` keeps an alert whose condition does not hold at `at_ms`.
     fn keeps_firing(&mut self, alerting: &Alerting, at_ms: i64) -> bool {
         match &mut self.phase {

@@ -77,6 +77,17 @@ fn an_alert_is_pending_then_fires_then_resolves() {
 }
 
 #[test]
+fn an_alert_is_as_old_as_it_was_after_the_clock_was_set_back() {
+    let mut host = Host::new(LOW);
+    host.tick(10_000, &[("avail", 5.0)]);
+    host.tick(10_015, &[("avail", 5.0)]);
+    host.window.clear();
+    assert_eq!(host.tick(1_000, &[("avail", 5.0)]), []);
+    assert_eq!(host.only().active_at_ms, 985_000);
+    assert_eq!(host.tick(1_015, &[("avail", 5.0)]), [Step::Fired]);
+}
+
+#[test]
 fn an_alert_is_kept_firing_and_says_since_when_its_condition_does_not_hold() {
     let mut host = Host::new("{alert: A, expr: x > 0, keep_firing_for: 30s}");
     assert_eq!(host.tick(0, &[("x", 1.0)]), [Step::Began, Step::Fired]);

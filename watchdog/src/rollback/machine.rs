@@ -62,6 +62,19 @@ pub struct Machine {
     /// When it was last tried to give it back, and why that failed.
     #[serde(skip)]
     returned: Option<(i64, String)>,
+    #[serde(skip)]
+    looked: Looked,
+}
+
+/// When this watchdog looked last, milliseconds since the epoch. By this, it sees that the clock was
+/// set back; two machines do not differ by it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Looked(Option<i64>);
+
+impl PartialEq for Looked {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// What happened.
@@ -157,6 +170,7 @@ impl Default for Machine {
             updater: Updater::Free {},
             lease: Lease::Free,
             returned: None,
+            looked: Looked::default(),
         }
     }
 }
@@ -316,16 +330,29 @@ impl Machine {
         (self, out)
     }
 
-    /// The machine with no trial that began in the future: after a clock was set back, what
-    /// happens next must not seem to have happened before the trial.
+    /// The machine with nothing that began in the future: after a clock was set back, what happens
+    /// next must not seem to have happened before the trial, nor what failed before it to be its
+    /// own. All of it is as old as it was, like the alerts, as far as the last look is known.
     #[must_use]
     pub(super) fn not_after(mut self, now_ms: i64) -> Self {
-        if let State::Trial(trial) = &mut self.state {
-            trial.since_ms = trial.since_ms.min(now_ms);
-            trial.before.armed_since_ms = trial.before.armed_since_ms.min(now_ms);
+        let back_ms = self.looked.0.map_or(0, |last| last.saturating_sub(now_ms));
+        let earlier = |at: i64| at.saturating_sub(back_ms.max(0)).min(now_ms);
+        self.looked = Looked(Some(now_ms));
+        match &mut self.state {
+            State::Trial(trial) => {
+                trial.since_ms = earlier(trial.since_ms);
+                trial.before.armed_since_ms = earlier(trial.before.armed_since_ms);
+            }
+            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(earlier),
+            _ => {}
         }
-        if let State::Verifying { since_ms, .. } = &mut self.state {
-            *since_ms = since_ms.map(|since| since.min(now_ms));
+        for (probe, at) in &mut self.failing {
+            let long = self.failing_long.as_ref();
+            *at = match earlier(*at) {
+                // How long is forgotten, that it is long is not.
+                since if since == now_ms && long.is_some_and(|l| l.contains(probe)) => 0,
+                since => since,
+            };
         }
         self
     }

@@ -210,6 +210,42 @@ fn what_failed_before_the_deploy_condemns_nothing() {
     assert_eq!(world.calls(), []);
 }
 
+#[test]
+fn a_clock_that_is_set_back_makes_nothing_old_the_deploys_own_failure() {
+    for restarts in [false, true] {
+        let mut world = World::settled(Mode::Act);
+        world.host.borrow_mut().fault_in_var = true;
+        world.ticks(12);
+        world.now -= 7_200_000;
+        if restarts {
+            world.restart();
+        }
+        world.deploy(false);
+        world.ticks(30);
+        assert_eq!((world.state(), world.calls()), ("adopting", Vec::new()));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_in_a_trial_leaves_the_alerts_on_their_sides_of_it() {
+    for began_before in [true, false] {
+        let mut world = World::settled(Mode::Act);
+        let before = world.now;
+        world.now += 60_000;
+        world.deploy(false);
+        world.ticks(2);
+        let back = 7_200_000;
+        world.other_alerts = vec![AlertSeen {
+            name: "Slow".to_owned(),
+            active_at_ms: if began_before { before } else { world.now } - back,
+            probe: None,
+        }];
+        world.now -= back + TICK_MS;
+        world.ticks(1);
+        assert_eq!(world.calls().is_empty(), began_before);
+    }
+}
+
 /// Two good generations, of which the first is broken from now on, and units are stopped.
 fn stopping_for_the_first() -> World {
     let mut world = World::settled(Mode::Act);

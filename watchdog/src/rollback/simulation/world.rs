@@ -283,6 +283,7 @@ pub(in crate::rollback) struct World {
     probe: ProbeConfig,
     runs: Runs,
     up: Instant,
+    looked: Option<i64>,
     pub(in crate::rollback) records: Vec<Record>,
     /// Since when the alert of the probe is active.
     pub(in crate::rollback) alert: Option<i64>,
@@ -339,6 +340,7 @@ impl World {
             runs: Runs::of(&probe),
             probe,
             up: Instant::now(),
+            looked: None,
             now: 1_000_000_000,
             host: RefCell::new(host),
             machine: Machine::default(),
@@ -463,6 +465,10 @@ impl World {
     /// One tick; true if the watchdog lived through it.
     pub(in crate::rollback) fn tick(&mut self, blind: Blindness) -> bool {
         self.now += TICK_MS;
+        // As the engine of the rules does it.
+        let back = self.looked.map_or(0, |last| (last - self.now).max(0));
+        self.looked = Some(self.now);
+        self.alert = self.alert.map(|at| at - back);
         let passed = {
             let host = self.host.borrow();
             !host.fault_in_var && !host.broken.contains(&host.running)
