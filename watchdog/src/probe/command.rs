@@ -4,7 +4,7 @@
 //! those run beside the watchdog even where `--root` points it at another store.
 
 use std::{
-    io::Read,
+    io::{self, Read},
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, Command, Stdio},
@@ -14,6 +14,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     sys::{
         signal::{Signal, killpg},
         wait::{Id, WaitPidFlag, WaitStatus, waitid},
@@ -28,24 +29,54 @@ const TAIL: usize = 2048;
 /// How much of standard output is read by a probe that reads it.
 const MAX_OUTPUT: usize = 1024 * 1024;
 
+/// Why a probe did not pass.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// One line for people.
+    pub(super) why: String,
+    /// It could not be tried at all, for want of the watchdog's own means: that says nothing of what
+    /// it probes.
+    pub(super) blind: bool,
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self { why, blind: false }
+    }
+}
+
+impl Fault {
+    /// What could not be begun. A program that is not there is a fault of the host.
+    pub(super) fn begin(attempt: &str, cause: &io::Error) -> Self {
+        let errno = cause.raw_os_error().map(Errno::from_raw);
+        Self {
+            why: format!("{attempt}: {cause}"),
+            blind: matches!(
+                errno,
+                Some(Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)
+            ),
+        }
+    }
+}
+
 /// The program ends with 0.
 pub(crate) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
+    tried(program, args, timeout).map_err(|fault| fault.why)
+}
+
+/// The same, where it matters whether it could be run at all.
+pub(super) fn tried(program: &Path, args: &[String], timeout: Duration) -> Result<String, Fault> {
     run(program, args, timeout, Stdio::null()).map(|_| format!("{program:?} succeeded"))
 }
 
 /// What a program that ends with 0 prints, as far as it is at most a mebibyte.
 pub(crate) fn output(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
-    run(program, args, timeout, Stdio::piped())
+    run(program, args, timeout, Stdio::piped()).map_err(|fault| fault.why)
 }
 
 /// Runs the program, without a shell, with an empty environment, in a process group of its own
 /// that is killed as a whole at the end.
-fn run(
-    program: &Path,
-    args: &[String],
-    timeout: Duration,
-    stdout: Stdio,
-) -> Result<String, String> {
+fn run(program: &Path, args: &[String], timeout: Duration, stdout: Stdio) -> Result<String, Fault> {
     let begun = Instant::now();
     let mut child = Command::new(program)
         .args(args)
@@ -56,7 +87,7 @@ fn run(
         .stdout(stdout)
         .stderr(Stdio::piped())
         .spawn()
-        .map_err(|cause| format!("cannot run {program:?}: {cause}"))?;
+        .map_err(|cause| Fault::begin(&format!("cannot run {program:?}"), &cause))?;
     let said = child.stderr.take().map(|pipe| end_of(pipe, TAIL));
     let printed = child.stdout.take().map(|pipe| end_of(pipe, MAX_OUTPUT));
     let in_time = ended_within(&child, begun, timeout);
@@ -75,10 +106,10 @@ fn run(
     };
     let (said, printed) = (read(said), read(printed));
     match in_time {
-        Err(why) => Err(format!("cannot watch {program:?}: {why}")),
-        Ok(false) => Err(format!("{program:?} took longer than {timeout:?}; {said}")),
+        Err(why) => Err(format!("cannot watch {program:?}: {why}").into()),
+        Ok(false) => Err(format!("{program:?} took longer than {timeout:?}; {said}").into()),
         Ok(true) if status.success() => Ok(printed),
-        Ok(true) => Err(format!("{program:?}: {status}; {said}")),
+        Ok(true) => Err(format!("{program:?}: {status}; {said}").into()),
     }
 }
 
@@ -114,4 +145,19 @@ fn end_of(mut pipe: impl Read + Send + 'static, keep: usize) -> mpsc::Receiver<S
         let _ = sender.send(String::from_utf8_lossy(&kept).trim().to_owned());
     });
     receiver
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_watchdog_lacks_itself_is_no_fault_of_the_host() {
+        let blind = |errno: Errno| {
+            let cause = io::Error::from_raw_os_error(errno as i32);
+            Fault::begin("cannot run it", &cause).blind
+        };
+        assert!(blind(Errno::EAGAIN) && blind(Errno::EMFILE));
+        assert!(!blind(Errno::ENOENT) && !blind(Errno::EACCES));
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    command,
+    command::{self, Fault},
     config::{Check, ProbeConfig, Severity},
     dns, http, route,
     runs::Runs,
@@ -42,6 +42,9 @@ pub struct ProbeResult {
     pub ok: bool,
     /// Whether its last run passed.
     pub passed: bool,
+    /// It could not be run, for want of the watchdog's own means: then this says nothing, and `ok` is
+    /// as it was.
+    pub blind: bool,
     /// What it is for.
     pub severity: Severity,
     /// The profile whose deploys it is about; those of the system if `None`.
@@ -107,7 +110,7 @@ pub(super) struct Look {
     pub(super) counts_on: bool,
 }
 
-type Answer = Result<String, String>;
+type Answer = Result<String, Fault>;
 type Outcome = (Answer, Duration);
 
 /// What the thread of a run reports.
@@ -162,7 +165,7 @@ impl Prober {
             }
             if probe.lost.as_ref().is_some_and(|lost| !lost.is_finished()) {
                 let why = "its last run has not come back yet".to_owned();
-                outcomes.insert(name.clone(), (Err(why), Duration::ZERO));
+                outcomes.insert(name.clone(), (Err(why.into()), Duration::ZERO));
                 continue;
             }
             probe.lost = None;
@@ -173,8 +176,8 @@ impl Prober {
                     threads.insert(name.clone(), thread);
                 }
                 Err(cause) => {
-                    let why = format!("cannot start its thread: {cause}");
-                    outcomes.insert(name.clone(), (Err(why), Duration::ZERO));
+                    let fault = Fault::begin("cannot start its thread", &cause);
+                    outcomes.insert(name.clone(), (Err(fault), Duration::ZERO));
                 }
             }
         }
@@ -192,13 +195,16 @@ impl Prober {
         for (name, thread) in threads {
             if let Some(probe) = self.probes.get_mut(&name) {
                 let why = format!("no answer in {:?}", probe.config.timeout);
-                outcomes.insert(name, (Err(why), begun.elapsed()));
+                outcomes.insert(name, (Err(why.into()), begun.elapsed()));
                 probe.lost = Some(thread);
             }
         }
         for (name, outcome) in outcomes {
             if let Some(probe) = self.probes.get_mut(&name) {
-                probe.runs.note(now, outcome.0.is_err());
+                let blind = outcome.0.as_ref().is_err_and(|fault| fault.blind);
+                if !blind {
+                    probe.runs.note(now, outcome.0.is_err());
+                }
                 probe.last = Some((now, outcome));
             }
         }
@@ -236,15 +242,16 @@ impl Probe {
         let (answer, duration) = match &self.last {
             Some((_, (answer, duration))) => (answer.clone(), *duration),
             // Each probe is due until it has run.
-            None => (Err("it has not run yet".to_owned()), Duration::ZERO),
+            None => (Err("it has not run yet".to_owned().into()), Duration::ZERO),
         };
         ProbeResult {
             name: name.to_owned(),
             ok: self.runs.are_well(),
             passed: answer.is_ok(),
+            blind: answer.as_ref().is_err_and(|fault| fault.blind),
             severity: self.config.severity,
             profile: self.config.profile.clone(),
-            detail: answer.unwrap_or_else(|why| why),
+            detail: answer.unwrap_or_else(|fault| fault.why),
             duration,
         }
     }
@@ -266,7 +273,9 @@ impl Probe {
                 let took = begun.elapsed();
                 // What waits for nobody but the kernel knows no timeout of its own.
                 let answer = match answer {
-                    Ok(_) if took > config.timeout + SLACK => Err(format!("it took {took:?}")),
+                    Ok(_) if took > config.timeout + SLACK => {
+                        Err(format!("it took {took:?}").into())
+                    }
                     answer => answer,
                 };
                 // Nobody listens any more if this came too late.
@@ -287,7 +296,7 @@ fn check(
     look: Look,
 ) -> Answer {
     let timeout = config.timeout;
-    match &config.check {
+    let answer = match &config.check {
         Check::Tcp { address } => tcp::check(address, timeout),
         Check::Http {
             url,
@@ -303,7 +312,7 @@ fn check(
             };
             http::check(url, status, body_contains.as_deref(), trusted, timeout)
         }
-        Check::Command { program, args } => command::check(program, args, timeout),
+        Check::Command { program, args } => return command::tried(program, args, timeout),
         Check::Systemd {
             units,
             max_restarts,
@@ -319,7 +328,8 @@ fn check(
         Check::Writable { directory } => writable::check(directory, name),
         Check::Dns { host } => dns::check(host),
         Check::DefaultRoute { family } => route::check(&means.net, *family),
-    }
+    };
+    answer.map_err(Fault::from)
 }
 
 #[cfg(test)]

@@ -205,6 +205,7 @@ mod tests {
             name: name.to_owned(),
             ok,
             passed,
+            blind: false,
             severity: if name == "twice" {
                 Severity::Wanted
             } else {

@@ -211,7 +211,7 @@ impl Remedies {
         let targets = HostTargets::new(&self.layout, &valid);
         let facts = Facts {
             system: system.as_ref().ok(),
-            probes: Some(&probes),
+            probes: profiles::all_seen(&probes),
             confirmed: confirmed.as_deref(),
             alerts: &alerts,
             targets: &targets,

@@ -490,6 +490,7 @@ impl World {
             name: "web".to_owned(),
             ok,
             passed,
+            blind: false,
             severity: Severity::Required,
             profile: None,
             detail: String::new(),

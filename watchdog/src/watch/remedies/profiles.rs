@@ -14,7 +14,7 @@ use crate::{
     act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
     config::Settings,
     keep::{Keep, KeepError},
-    probe::ProbeResult,
+    probe::{ProbeResult, Severity},
     record::Mode,
     rollback::{
         facts::{AlertSeen, Facts},
@@ -67,6 +67,17 @@ pub(in crate::watch) fn of(profile: Option<&str>, probes: &[ProbeResult]) -> Vec
     all.filter(|probe| probe.profile.as_deref() == profile)
         .cloned()
         .collect()
+}
+
+/// The probes as the machine is to be told of them: not at all, if one that decides could not be run.
+pub(super) fn all_seen(probes: &[ProbeResult]) -> Option<&[ProbeResult]> {
+    let unseen = |probe: &&ProbeResult| probe.blind && probe.severity == Severity::Required;
+    if let Some(probe) = probes.iter().find(unseen) {
+        let (name, why) = (probe.name.as_str(), probe.detail.as_str());
+        warn!(probe = name, why, "blind: the rollback remedy waits");
+        return None;
+    }
+    Some(probes)
 }
 
 impl Remedies {
@@ -144,7 +155,7 @@ impl Remedies {
         let targets = HostTargets::new(&self.layout, &valid);
         let facts = Facts {
             system: seen.as_ref().ok(),
-            probes: Some(&probes),
+            probes: all_seen(&probes),
             confirmed: None,
             alerts: &alerts,
             targets: &targets,
@@ -188,5 +199,29 @@ impl Remedies {
         };
         let machine = std::mem::take(&mut instance.machine);
         instance.machine = tick(machine, facts, &policy, now_ms, &mut hands);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_probe_that_decides_and_could_not_be_run_blinds_the_machine() {
+        let probe = |blind, severity| ProbeResult {
+            name: "web".to_owned(),
+            ok: true,
+            passed: false,
+            blind,
+            severity,
+            profile: None,
+            detail: String::new(),
+            duration: Duration::ZERO,
+        };
+        assert_eq!(all_seen(&[probe(true, Severity::Required)]), None);
+        assert!(all_seen(&[probe(true, Severity::Wanted)]).is_some());
+        assert!(all_seen(&[probe(false, Severity::Required)]).is_some());
     }
 }
