@@ -76,6 +76,10 @@ struct Done {
     stopped: Vec<String>,
     /// The boot in which the command was run.
     hook: Option<String>,
+    /// What ends that, as it was configured then: by the end of the hold the configuration may be
+    /// another, or that of a generation that was gone back to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    release_command: Vec<String>,
 }
 
 impl HoldUpdater {
@@ -108,9 +112,8 @@ impl HoldUpdater {
     pub fn release(&self) -> Result<String, FactError> {
         let done = self.done()?;
         let mut did = Vec::new();
-        if done.hook.is_some() && !self.updaters.release_command.is_empty() {
-            run(&self.updaters.release_command, "")?;
-            did.push("the release command ran".to_owned());
+        if done.hook.is_some() {
+            did.push(self.unhook(&done)?.to_owned());
         }
         self.remove(&self.file(&self.name(FLAG, "")))?;
         if let Some(systemd) = &self.systemd {
@@ -177,12 +180,32 @@ impl HoldUpdater {
         }
         // On disk first: a hold that was half done is released as well.
         done.hook = Some("begun".to_owned());
+        (done.release_command).clone_from(&self.updaters.release_command);
         self.keep(done)?;
         run(&self.updaters.hold_command, closure)?;
         done.hook = Some(boot);
         self.keep(done)?;
         did.push("the hold command ran".to_owned());
         Ok(())
+    }
+
+    /// Ends what the command did, by what belongs to it; by what the configuration has now only
+    /// where that is not known or fails.
+    fn unhook(&self, done: &Done) -> Result<&'static str, FactError> {
+        const RAN: &str = "the release command ran";
+        let configured = &self.updaters.release_command;
+        match (done.release_command.is_empty(), configured.is_empty()) {
+            (true, true) => Ok(
+                "what the hold command did stands, for no release command is known: undo it by hand",
+            ),
+            (true, false) => run(configured, "").map(|()| RAN),
+            (false, _) => match run(&done.release_command, "") {
+                Err(_) if !configured.is_empty() && *configured != done.release_command => {
+                    run(configured, "").map(|()| RAN)
+                }
+                outcome => outcome.map(|()| RAN),
+            },
+        }
     }
 
     fn done(&self) -> Result<Done, FactError> {

@@ -231,3 +231,47 @@ fn a_command_that_fails_is_run_again_and_what_it_began_is_ended() {
     updaters.hold_command = vec!["/bin/true".to_owned()];
     assert!(host.verb(updaters).hold(BAD).expect("held").is_some());
 }
+
+#[test]
+fn a_hold_is_ended_by_the_command_that_belonged_to_it_whatever_the_configuration_says_by_then() {
+    let host = Host::with(&[]);
+    let log = host.path("run/hook").display().to_string();
+    let argv = |word: &str| {
+        let script = format!("echo {word} >> {log}");
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), script]
+    };
+    let held_by = |release: Vec<String>| Updaters {
+        units: Vec::new(),
+        hold_command: vec!["/bin/true".to_owned()],
+        release_command: release,
+    };
+    let gone = Updaters {
+        units: Vec::new(),
+        ..Updaters::default()
+    };
+    for (boot, given, then, ran) in [
+        ("one", argv("own"), gone.clone(), "own\n"),
+        ("two", argv("own"), held_by(argv("other")), "own\n"),
+        // A mistake in it can be mended in the configuration.
+        (
+            "three",
+            vec!["/bin/false".to_owned()],
+            held_by(argv("other")),
+            "other\n",
+        ),
+    ] {
+        host.boot(boot);
+        host.verb(held_by(given)).hold(BAD).expect("held");
+        host.verb(then).release().expect("released");
+        assert_eq!(fs::read_to_string(&log).expect("log"), ran);
+        fs::remove_file(&log).expect("log");
+    }
+    // As a version without the key kept it.
+    fs::write(
+        host.path("state/updater.json"),
+        r#"{"stopped":[],"hook":"three"}"#,
+    )
+    .expect("kept");
+    let said = host.verb(gone).release().expect("released");
+    assert!(said.contains("undo it by hand"), "{said}");
+}
