@@ -29,6 +29,8 @@ use rollback_section::RollbackFragment;
 /// Everything that the watchdog is told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// The text that they were read from, by which an incident keeps its own.
+    pub text: String,
     /// From one look at the host to the next.
     pub interval: Duration,
     /// Where journal and state are, as the host names it.
@@ -189,6 +191,7 @@ struct ProfileFragment {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            text: String::new(),
             interval: Duration::from_secs(15),
             state_dir: PathBuf::from("/var/lib/snowguard"),
             nix_bin: None,
@@ -247,6 +250,7 @@ impl Settings {
         let span =
             |given: Option<TimeSpan>, default: Duration| given.map_or(default, |span| span.0);
         let settings = Self {
+            text: text.to_owned(),
             interval: span(fragment.watchdog.interval, default.interval),
             state_dir: fragment.watchdog.state_dir.unwrap_or(default.state_dir),
             nix_bin: fragment.watchdog.nix_bin,
@@ -277,6 +281,19 @@ impl Settings {
         };
         settings.check()?;
         Ok(settings)
+    }
+
+    /// These settings while an incident goes on that began with others: whatever a rollback is
+    /// decided and verified by stays as it was, samples, rules and limits among it.
+    #[must_use]
+    pub fn during(self, incident: Self) -> Self {
+        Self {
+            state_dir: self.state_dir,
+            nix_bin: self.nix_bin,
+            journal: self.journal,
+            gc: self.gc,
+            ..incident
+        }
     }
 
     fn check(&self) -> Result<(), String> {

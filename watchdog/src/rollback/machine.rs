@@ -262,6 +262,15 @@ impl Machine {
         }
     }
 
+    /// True from the condemnation of a deploy until it was undone and verified, or given up. What
+    /// it began with is then in force until its end, whatever the configuration says meanwhile.
+    pub fn is_in_incident(&self) -> bool {
+        matches!(
+            self.state,
+            State::Condemned { .. } | State::RollingBack { .. } | State::Verifying { .. }
+        )
+    }
+
     /// True if the remedy failed and touches nothing more.
     pub fn latched(&self) -> bool {
         matches!(self.state, State::Failed { .. })

@@ -98,6 +98,8 @@ pub struct HostVerbs {
     pub reboot: Reboot,
     /// The lock of the fleet; without one it is always this host's turn.
     pub fleet: Option<FleetLock>,
+    /// The one in which this host has a place already.
+    pub place: Option<FleetLock>,
 }
 
 impl Verbs for HostVerbs {
@@ -135,7 +137,10 @@ impl Verbs for HostVerbs {
     }
 
     fn end_turn(&mut self) -> Result<(), String> {
-        self.fleet.as_ref().map_or(Ok(()), FleetLock::give_back)
+        match self.place.as_ref().or(self.fleet.as_ref()) {
+            Some(lock) => lock.give_back(),
+            None => Err("no lock server is known that could be told".to_owned()),
+        }
     }
 
     fn hold_updater(&mut self, closure: &str) -> Result<Option<String>, String> {

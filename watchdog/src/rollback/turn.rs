@@ -49,6 +49,11 @@ pub enum Lease {
 }
 
 impl Lease {
+    /// True if the server was asked for a place that is needed still.
+    pub const fn is_asked(self) -> bool {
+        matches!(self, Self::Asked | Self::Held)
+    }
+
     /// True if the server may count this host among those that act.
     pub const fn is_out(self) -> bool {
         !matches!(self, Self::Free)

@@ -40,6 +40,7 @@ use crate::{
 
 mod boot_menu;
 mod collection;
+mod incident;
 mod profiles;
 mod reserve;
 mod restraint;
@@ -47,6 +48,7 @@ mod running;
 mod trials;
 mod undisturbed;
 
+use incident::Incident;
 use profiles::Instance;
 pub(super) use profiles::of as probes_of;
 use running::{Begun, Running, SharedJournal};
@@ -62,6 +64,7 @@ pub(super) struct Remedies {
     journal: SharedJournal,
     machine: Machine,
     machine_kept: Keep,
+    incident: Incident,
     /// The same for profiles that are no system, by name.
     profiles: BTreeMap<String, Instance>,
     ballast: Ballast,
@@ -89,22 +92,26 @@ impl Remedies {
         settings: &Settings,
         ending: Stop,
     ) -> Result<Self, WatchError> {
-        able_to_act(layout, settings)?;
-        let state_dir = layout.inside(&settings.state_dir);
-        Alone::prepare(&layout.inside(RUN_DIR));
+        let (state_dir, run_dir) = (layout.inside(&settings.state_dir), layout.inside(RUN_DIR));
+        Alone::prepare(&run_dir);
         let (machine, machine_kept) = load_machine(layout, settings, "rollback")?;
-        let mut begun_kept = Keep::new("collection", &state_dir, &layout.inside(RUN_DIR));
+        let incident = Incident::load(Keep::new("incident", &state_dir, &run_dir))?;
+        let (settings, profiles) = in_force(layout, settings, &machine, &incident)?;
+        let settings = &settings;
+        able_to_act(layout, settings)?;
+        let mut begun_kept = Keep::new("collection", &state_dir, &run_dir);
         Ok(Self {
             begun: begun_kept.load::<Option<String>>()?.flatten(),
             begun_kept: Begun::new(begun_kept),
             running: None,
             menu_looked_at_ms: 0,
             journal: SharedJournal::new(
-                Journal::at(&state_dir, &layout.inside(RUN_DIR)).rotated(settings.journal),
+                Journal::at(&state_dir, &run_dir).rotated(settings.journal),
             ),
             machine,
             machine_kept,
-            profiles: profiles::load(layout, settings, BTreeMap::new())?,
+            incident,
+            profiles,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             ballast_error: None,
             restraint: restraint::Restraint::load(layout, &state_dir)?,
@@ -128,6 +135,17 @@ impl Remedies {
 
     pub(super) fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// The settings in force: while an incident goes on, those that it began with.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// True while any deploy is condemned and not yet undone for good.
+    pub(super) fn in_incident(&self) -> bool {
+        self.machine.is_in_incident()
+            || (self.profiles.values()).any(|instance| instance.machine.is_in_incident())
     }
 
     /// Ends what goes on, so that the next watchdog can go on with it.
@@ -172,6 +190,9 @@ impl Remedies {
         self.release();
         self.rollback(firing, probes, now_ms, counters);
         self.roll_back_profiles(firing, probes, now_ms, counters);
+        let goes_on = self.in_incident();
+        let place_is_out = self.machine.lease().is_out();
+        self.incident.look(goes_on, place_is_out, &self.settings);
     }
 
     fn rollback(
@@ -216,6 +237,7 @@ impl Remedies {
             alerts: &alerts,
             targets: &targets,
         };
+        let fleet = fleet_lock(&self.settings, self.restraint.host());
         let mut verbs = Undisturbed {
             verbs: HostVerbs {
                 profile: SetProfile {
@@ -226,14 +248,20 @@ impl Remedies {
                 root: TargetRoot::of(&self.layout),
                 updater: hold_updater(&self.layout, &self.settings),
                 reboot: reboot(&self.layout),
-                fleet: fleet_lock(&self.settings, self.restraint.host()),
+                place: self.incident.place(),
+                fleet: fleet.clone(),
             },
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
             patience: TO_STOP,
         };
-        let kept = &mut self.machine_kept;
-        let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());
+        let (kept, incident, settings) =
+            (&mut self.machine_kept, &mut self.incident, &self.settings);
+        let mut persist = |machine: &Machine| {
+            let before = incident.keep_before(machine, settings, fleet.as_ref());
+            let outcome = before.and_then(|()| kept.save(machine));
+            outcome.map_err(|error| error.to_string())
+        };
         let mut journal = self.journal.clone();
         let mut recorder = Counting {
             counters,
@@ -272,6 +300,27 @@ impl Remedies {
             Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
         }
     }
+}
+
+/// The settings to begin with, and the machines of their profiles: an incident that a restart
+/// fell into goes on with what it began with.
+fn in_force(
+    layout: &Layout,
+    given: &Settings,
+    machine: &Machine,
+    incident: &Incident,
+) -> Result<(Settings, BTreeMap<String, Instance>), KeepError> {
+    let mut profiles = BTreeMap::new();
+    if let Some(before) = incident.settings() {
+        let settings = given.clone().during(before);
+        profiles = profiles::load(layout, &settings, profiles)?;
+        let mut machines = profiles.values().map(|instance| &instance.machine);
+        if machine.is_in_incident() || machines.any(Machine::is_in_incident) {
+            return Ok((settings, profiles));
+        }
+    }
+    let profiles = profiles::load(layout, given, profiles)?;
+    Ok((given.clone(), profiles))
 }
 
 /// A machine as the watchdog before this one kept it, and where it did.

@@ -36,10 +36,15 @@ use crate::{
     rollback,
 };
 
+const PUT_OFF: &str = "an incident goes on; what a rollback is decided and verified by changes at \
+                       its end";
+
 /// Everything that lives from one tick to the next.
 pub(super) struct Watch {
     layout: Layout,
     settings: Settings,
+    /// What a reload brought in the middle of an incident, to be taken into force at its end.
+    put_off: Option<Settings>,
     registry: Registry,
     window: Window,
     kept_window: KeptWindow,
@@ -65,7 +70,6 @@ impl Watch {
         settings: Settings,
         ending: Stop,
     ) -> Result<Self, WatchError> {
-        let rules = load_rules(&layout, &settings)?;
         let (state_dir, run_dir) = (layout.inside(&settings.state_dir), layout.inside(RUN_DIR));
         let mut alert_memory = Keep::new("alerts", &state_dir, &run_dir);
         let remembered: Option<AlertMemory> = match alert_memory.load() {
@@ -77,6 +81,20 @@ impl Watch {
             other => other?,
         };
         let remedies = Remedies::begin(&layout, &settings, ending)?;
+        let (settings, put_off) = match remedies.settings() {
+            in_force if *in_force == settings => (settings, None),
+            in_force => {
+                info!("{PUT_OFF}");
+                (in_force.clone(), Some(settings))
+            }
+        };
+        let rules = match (load_rules(&layout, &settings), &put_off) {
+            (Err(error), Some(given)) => {
+                warn!(%error, "the rules of the incident that goes on are gone");
+                load_rules(&layout, given)?
+            }
+            (rules, _) => rules?,
+        };
         let count = rules.len();
         let mut watch = Self {
             registry: registry(&layout, &settings),
@@ -95,6 +113,7 @@ impl Watch {
             state_file_failing: false,
             layout,
             settings,
+            put_off,
         };
         watch
             .kept_window
@@ -123,6 +142,14 @@ impl Watch {
             ));
         }
         let rules = load_rules(&self.layout, &settings)?;
+        if self.remedies.in_incident() {
+            let in_force = settings.clone().during(self.settings.clone());
+            self.remedies.reload(&in_force)?;
+            info!("{PUT_OFF}");
+            (self.settings, self.put_off) = (in_force, Some(settings));
+            return Ok(());
+        }
+        self.put_off = None;
         self.remedies.reload(&settings)?;
         self.rules = rules.len();
         let memory = self.engine.memory();
@@ -181,7 +208,22 @@ impl Watch {
         self.remedies
             .tick(&firing, &probes, now_ms, &mut self.counters);
         self.publish(now, file_system.as_ref(), &probes, seen_as_root);
+        self.take_up_what_was_put_off();
         self.kept_window.save(&self.window, now_ms, false);
+    }
+
+    fn take_up_what_was_put_off(&mut self) {
+        if self.remedies.in_incident() {
+            return;
+        }
+        if let Some(settings) = self.put_off.take() {
+            match self.reload(settings) {
+                Ok(()) => info!("the incident has ended; configuration and rules are in force"),
+                Err(error) => {
+                    warn!(%error, "reload refused; what was in force stays in force");
+                }
+            }
+        }
     }
 
     /// Keeps what must outlive the process.

@@ -13,6 +13,8 @@ mod facts;
 mod fixture;
 mod holds;
 #[cfg(test)]
+mod incident;
+#[cfg(test)]
 mod nix_agrees;
 #[cfg(test)]
 mod plan;

@@ -312,9 +312,13 @@ impl Watching {
     }
 
     pub(crate) fn terminate(&mut self) -> Option<i32> {
-        let pid = Pid::from_raw(self.0.id().try_into().unwrap());
-        kill(pid, Signal::SIGTERM).unwrap();
+        self.signal(Signal::SIGTERM);
         self.0.wait().unwrap().code()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.0.id().try_into().unwrap());
+        kill(pid, signal).unwrap();
     }
 }
 

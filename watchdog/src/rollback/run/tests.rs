@@ -164,6 +164,7 @@ impl Tree {
             },
             reboot: Reboot { systemctl: None },
             fleet: None,
+            place: None,
         }
     }
 

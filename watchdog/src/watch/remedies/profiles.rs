@@ -182,8 +182,12 @@ impl Remedies {
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
             patience: TO_STOP,
         };
-        let kept = &mut instance.kept;
-        let mut persist = |machine: &Machine| kept.save(machine).map_err(|error| error.to_string());
+        let (kept, incident, settings) = (&mut instance.kept, &mut self.incident, &self.settings);
+        let mut persist = |machine: &Machine| {
+            let before = incident.keep_before(machine, settings, None);
+            let outcome = before.and_then(|()| kept.save(machine));
+            outcome.map_err(|error| error.to_string())
+        };
         let mut journal = self.journal.clone();
         let mut counting = Counting {
             counters,
