@@ -120,6 +120,9 @@ pub struct Facts<'a> {
     pub confirmed: Option<&'a str>,
     /// The alerts that fire now and ask for a rollback.
     pub alerts: &'a [AlertSeen],
+    /// The alerts of which it cannot be told now whether they fire: their rule has no answer, or is
+    /// gone. Not to be seen among `alerts` says nothing of them.
+    pub unanswered: &'a [String],
     /// Answers about possible targets.
     pub targets: &'a dyn TargetCheck,
 }

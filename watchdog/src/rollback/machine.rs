@@ -21,7 +21,7 @@ use super::{
     facts::{Facts, GenerationId, SystemSeen},
     policy::Policy,
     soak::Elapsed,
-    state::{Denied, Phase, State, Updater},
+    state::{Denied, NOT_CONFIRMED, Phase, State, Updater},
     turn::{Answer, Lease},
 };
 use crate::{
@@ -269,6 +269,19 @@ impl Machine {
             self.state,
             State::Condemned { .. } | State::RollingBack { .. } | State::Verifying { .. }
         )
+    }
+
+    /// The alert that condemned the deploy of the incident that goes on; `None` without one, or if
+    /// it was no alert.
+    pub fn condemned_by(&self) -> Option<&str> {
+        match &self.state {
+            State::Condemned { bad, .. }
+            | State::RollingBack { bad, .. }
+            | State::Verifying { bad, .. } => {
+                Some(bad.alert.as_str()).filter(|alert| *alert != NOT_CONFIRMED)
+            }
+            _ => None,
+        }
     }
 
     /// True if the remedy failed and touches nothing more.

@@ -57,6 +57,15 @@ use undisturbed::{TO_STOP, Undisturbed};
 /// How long a collection may take to stop at the end of the watchdog, within what its unit has.
 const TO_END: Duration = Duration::from_secs(10);
 
+/// What one look told of alerts and probes.
+#[derive(Clone, Copy)]
+pub(super) struct Looked<'a> {
+    pub(super) firing: &'a [Alert],
+    /// Alerts that judge a deploy, and of which it cannot be told whether they fire.
+    pub(super) unanswered: &'a [String],
+    pub(super) probes: &'a [ProbeResult],
+}
+
 /// Both remedies of one host, with what they must remember.
 pub(super) struct Remedies {
     layout: Layout,
@@ -164,16 +173,10 @@ impl Remedies {
         families
     }
 
-    pub(super) fn tick(
-        &mut self,
-        firing: &[Alert],
-        probes: &[ProbeResult],
-        now_ms: i64,
-        counters: &mut Counters,
-    ) {
+    pub(super) fn tick(&mut self, looked: Looked<'_>, now_ms: i64, counters: &mut Counters) {
         self.journal.flush();
         let asks = |alert: &&Alert| alert.remedy == Some(Asked::Gc);
-        let gc: Vec<&Alert> = firing.iter().filter(asks).collect();
+        let gc: Vec<&Alert> = looked.firing.iter().filter(asks).collect();
         // While one goes on, and in the tick that saw its end, the alerts are of before its end.
         if !self.attend(now_ms, counters) {
             self.resume(now_ms, counters);
@@ -188,20 +191,14 @@ impl Remedies {
             }
         }
         self.release();
-        self.rollback(firing, probes, now_ms, counters);
-        self.roll_back_profiles(firing, probes, now_ms, counters);
+        self.rollback(looked, now_ms, counters);
+        self.roll_back_profiles(looked, now_ms, counters);
         let goes_on = self.in_incident();
         let place_is_out = self.machine.lease().is_out();
         self.incident.look(goes_on, place_is_out, &self.settings);
     }
 
-    fn rollback(
-        &mut self,
-        firing: &[Alert],
-        probes: &[ProbeResult],
-        now_ms: i64,
-        counters: &mut Counters,
-    ) {
+    fn rollback(&mut self, looked: Looked<'_>, now_ms: i64, counters: &mut Counters) {
         let owing = matches!(self.machine.updater(), Updater::Lifting { .. })
             || self.machine.lease().is_out();
         if self.settings.rollback.mode == Mode::Off && !owing {
@@ -211,14 +208,13 @@ impl Remedies {
             delay: turn::delay(self.settings.rollback_jitter, self.restraint.host()),
             ..self.settings.rollback.clone()
         };
-        let alerts: Vec<AlertSeen> = firing
-            .iter()
+        let alerts: Vec<AlertSeen> = (looked.firing.iter())
             .filter(|alert| alert.remedy == Some(Asked::Rollback))
             // Those of a profile are for its own machine, or for nobody.
             .filter(|alert| matches!(alert.labels.get("profile"), "" | "system"))
             .map(alert_seen)
             .collect();
-        let probes = probes_of(None, probes);
+        let probes = probes_of(None, looked.probes);
         let system = seen::system(&self.layout);
         if let Err(error) = &system {
             warn!(%error, "blind: the rollback remedy waits");
@@ -235,6 +231,7 @@ impl Remedies {
             probes: profiles::all_seen(&probes),
             confirmed: confirmed.as_deref(),
             alerts: &alerts,
+            unanswered: looked.unanswered,
             targets: &targets,
         };
         let fleet = fleet_lock(&self.settings, self.restraint.host());

@@ -11,7 +11,10 @@ use snowguard_exporter::{
     state_file::{self, StateFile},
 };
 use snowguard_host::{Layout, store::FileSystem};
-use snowguard_rules::{Alert, AlertMemory, AlertState, Engine, Outcome, RuleError, Step, Window};
+use snowguard_rules::{
+    Alert, AlertMemory, AlertState, Engine, Outcome, Remedy as Asked, RuleError, RuleSet, Step,
+    Window,
+};
 use tracing::{info, warn};
 
 use super::{
@@ -23,7 +26,7 @@ use super::{
     load_rules,
     means::probe_means,
     mode,
-    remedies::{Remedies, probes_of},
+    remedies::{Looked, Remedies, probes_of},
     samples,
 };
 use crate::{
@@ -51,6 +54,8 @@ pub(super) struct Watch {
     engine: Engine,
     /// How many rules there are.
     rules: usize,
+    /// The alerts that ask for a rollback.
+    judges: BTreeSet<String>,
     /// How many of them had no answer at the last evaluation.
     blind: Option<Family>,
     prober: Prober,
@@ -95,13 +100,14 @@ impl Watch {
             }
             (rules, _) => rules?,
         };
-        let count = rules.len();
+        let (count, judges) = (rules.len(), judges(&rules));
         let mut watch = Self {
             registry: registry(&layout, &settings),
             window: Window::new(rules.needed_window()),
             kept_window: KeptWindow::in_directory(&state_dir),
             engine: Engine::new(rules),
             rules: count,
+            judges,
             blind: None,
             prober: Prober::new(settings.probes.clone(), probe_means(&layout)),
             gc_unit: GcUnit::of(&layout),
@@ -151,7 +157,7 @@ impl Watch {
         }
         self.put_off = None;
         self.remedies.reload(&settings)?;
-        self.rules = rules.len();
+        (self.rules, self.judges) = (rules.len(), judges(&rules));
         let memory = self.engine.memory();
         // The samples so far stay; what the new rules need beyond them is collected from now on.
         self.window.retain_for(rules.needed_window());
@@ -195,6 +201,7 @@ impl Watch {
         let outcomes = self.evaluate(&families, now_ms, &unseen);
         self.log(&outcomes);
         self.blind = Some(samples::blind(self.rules, &outcomes));
+        let unanswered = self.unanswered(&outcomes);
         // An alert whose rule could not be evaluated now is as it was, and heals nothing.
         let firing: Vec<Alert> = outcomes
             .into_iter()
@@ -205,8 +212,12 @@ impl Watch {
         // Before the act: what kills the watchdog most likely does so in the middle of one, and the
         // incident is to go on under its name.
         self.remember();
-        self.remedies
-            .tick(&firing, &probes, now_ms, &mut self.counters);
+        let looked = Looked {
+            firing: &firing,
+            unanswered: &unanswered,
+            probes: &probes,
+        };
+        self.remedies.tick(looked, now_ms, &mut self.counters);
         self.publish(now, file_system.as_ref(), &probes, seen_as_root);
         self.take_up_what_was_put_off();
         self.kept_window.save(&self.window, now_ms, false);
@@ -274,6 +285,19 @@ impl Watch {
                 Vec::new()
             }
         }
+    }
+
+    /// The alerts by which deploys are judged and which had no answer now, or have no rule any more.
+    fn unanswered(&self, outcomes: &[Outcome]) -> Vec<String> {
+        let profiles = self.remedies.profiles().map(|(_, machine)| machine);
+        let machines = profiles.chain([self.remedies.machine()]);
+        let mut asked = self.judges.clone();
+        asked.extend(machines.filter_map(|machine| Some(machine.condemned_by()?.to_owned())));
+        asked.retain(|name| {
+            let mut own = outcomes.iter().filter(|o| o.rule.name == *name).peekable();
+            own.peek().is_none() || own.any(|outcome| outcome.result.is_err())
+        });
+        asked.into_iter().collect()
     }
 
     fn memory_allowed(&self) -> usize {
@@ -386,6 +410,14 @@ impl Watch {
         }
         self.state_file_failing = outcome.is_err();
     }
+}
+
+/// The alerts that ask for a rollback.
+fn judges(rules: &RuleSet) -> BTreeSet<String> {
+    let asks = rules
+        .alerting()
+        .filter(|(_, remedy)| *remedy == Some(Asked::Rollback));
+    asks.map(|(rule, _)| rule.name.clone()).collect()
 }
 
 fn registry(layout: &Layout, settings: &Settings) -> Registry {

@@ -122,6 +122,26 @@ fn a_rollback_is_verified_by_the_probes_that_it_began_with_through_reloads_and_r
     assert_eq!(watching.terminate(), Some(0));
 }
 
+#[test]
+fn nothing_is_verified_by_an_alert_whose_rule_is_gone() {
+    let (host, target) = host();
+    let mut bad = bad();
+    bad["alert"] = json!("OfRulesOfMyOwn");
+    leave(
+        &host,
+        &json!({"is": "verifying", "bad": bad, "target": target}),
+        &json!({}),
+    );
+    let text = format!(
+        "{LOOKS}[rollback]\nmode = \"act\"\nverify_soak = \"1s\"\nverify_window = \"4s\"\n"
+    );
+    let mut watching = Watching::with(&host, &text);
+    until("an end", || state(&host) != "verifying");
+    assert_eq!(state(&host), "failed");
+    assert_eq!(reasons(&host), ["not_verified"]);
+    assert_eq!(watching.terminate(), Some(0));
+}
+
 /// A lock server that gives any host a place, and takes it back at the second time it is told.
 fn lock_server() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

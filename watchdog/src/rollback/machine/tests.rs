@@ -11,7 +11,7 @@ use crate::{
         machine::Machine,
         policy::Fleet,
         simulation::world::Server,
-        simulation::world::{Blindness, Call, TICK_MS, World},
+        simulation::world::{ALERT, Blindness, Call, TICK_MS, World},
         state::State,
         turn::WhenSilent,
     },
@@ -198,6 +198,39 @@ fn a_closure_that_somebody_brings_again_and_again_latches_instead_of_going_back_
     }
     assert_eq!(world.state(), "failed");
     assert_eq!(world.reasons().last(), Some(&"deployed_again"));
+}
+
+#[test]
+fn an_alert_that_cannot_be_asked_about_is_not_cured() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(3);
+    assert_eq!(world.state(), "verifying");
+    world.unanswered = vec![ALERT.to_owned()];
+    world.ticks(5);
+    assert_eq!(world.state(), "verifying", "{:?}", world.reasons());
+    world.unanswered.clear();
+    world.ticks(5);
+    assert_eq!(world.state(), "settled");
+    // One that is blind to the end calls people.
+    world.deploy(true);
+    world.ticks(3);
+    world.unanswered = vec![ALERT.to_owned()];
+    world.ticks(30);
+    assert_eq!(world.state(), "failed");
+    assert_eq!(world.reasons().last(), Some(&"not_verified"));
+}
+
+#[test]
+fn no_system_is_found_good_while_an_alert_cannot_be_asked_about() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(false);
+    world.unanswered = vec!["Other".to_owned()];
+    world.ticks(40);
+    assert_eq!(world.state(), "trial");
+    world.unanswered.clear();
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
 }
 
 #[test]

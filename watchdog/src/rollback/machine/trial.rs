@@ -264,7 +264,9 @@ impl Machine {
             _ => return,
         };
         *deploy = running;
-        *soak = soak::look(*soak, healthy(probes, excused), now, policy.max_gap);
+        // An alert that nobody could ask about might fire.
+        let well = facts.unanswered.is_empty() && healthy(probes, excused);
+        *soak = soak::look(*soak, well, now, policy.max_gap);
         if soak::lasted(*soak, policy.soak) && confirmed {
             let good = deploy.clone();
             if !healthy(probes, &BTreeSet::new()) {

@@ -287,7 +287,9 @@ impl Machine {
             running.store_path == target.store_path
                 && (system.current.as_ref())
                     .is_some_and(|current| current.store_path == target.store_path);
-        let cured = healthy(probes, &bad.before.failing)
+        let unanswered = facts.unanswered.contains(&bad.alert);
+        let cured = !unanswered
+            && healthy(probes, &bad.before.failing)
             && !facts.alerts.iter().any(|alert| alert.name == bad.alert);
         let boot = boot::differs(system, target);
         if there
@@ -318,6 +320,13 @@ impl Machine {
                 && let Some((reason, why)) = boot
             {
                 self.fail(reason, why, out);
+            } else if there && unanswered {
+                let why = format!(
+                    "the target runs, and whether what was wrong is wrong still cannot be told: \
+                     the rule of the alert {:?} has no answer",
+                    bad.alert
+                );
+                self.fail("not_verified", why, out);
             } else if there {
                 let why = "the target runs, and what was wrong is wrong still".to_owned();
                 self.fail("not_cured", why, out);

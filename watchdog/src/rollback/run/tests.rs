@@ -266,6 +266,7 @@ impl<'a> Watchdog<'a> {
             probes: Some(&probes),
             confirmed: None,
             alerts: &alerts,
+            unanswered: &[],
             targets: &targets,
         };
         let state = self.state;

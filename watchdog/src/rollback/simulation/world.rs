@@ -291,6 +291,8 @@ pub(in crate::rollback) struct World {
     pub(in crate::rollback) shown: bool,
     /// Alerts that fire beside it.
     pub(in crate::rollback) other_alerts: Vec<AlertSeen>,
+    /// Alerts whose rule has no answer.
+    pub(in crate::rollback) unanswered: Vec<String>,
     /// What somebody confirmed.
     pub(in crate::rollback) confirmed: Option<String>,
     next_number: u64,
@@ -353,6 +355,7 @@ impl World {
             alert: None,
             shown: false,
             other_alerts: Vec::new(),
+            unanswered: Vec::new(),
             confirmed: None,
             next_number: 1,
             closures: 0,
@@ -514,6 +517,7 @@ impl World {
             probes: (!blind.probes).then_some(&probes),
             confirmed: self.confirmed.as_deref(),
             alerts: &alerts,
+            unanswered: &self.unanswered,
             targets: host,
         };
         let mut persist = |machine: &Machine| {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use snowguard_exporter::sample::Family;
 use snowguard_host::Layout;
-use snowguard_rules::{Alert, Remedy as Asked};
+use snowguard_rules::Remedy as Asked;
 use tracing::warn;
 
 use super::{
-    Counters, Counting, Remedies, Running, TO_STOP, Undisturbed, alert_seen, load_machine,
+    Counters, Counting, Looked, Remedies, Running, TO_STOP, Undisturbed, alert_seen, load_machine,
 };
 use crate::{
     act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
@@ -97,21 +97,13 @@ impl Remedies {
 
     pub(super) fn roll_back_profiles(
         &mut self,
-        firing: &[Alert],
-        probes: &[ProbeResult],
+        looked: Looked<'_>,
         now_ms: i64,
         counters: &mut Counters,
     ) {
         for (name, profile) in self.settings.profiles.clone() {
             if let Some(mut instance) = self.profiles.remove(&name) {
-                self.roll_back(
-                    &name,
-                    &profile,
-                    &mut instance,
-                    (firing, probes),
-                    now_ms,
-                    counters,
-                );
+                self.roll_back(&name, &profile, &mut instance, looked, now_ms, counters);
                 self.profiles.insert(name, instance);
             }
         }
@@ -122,7 +114,7 @@ impl Remedies {
         name: &str,
         profile: &Profile,
         instance: &mut Instance,
-        (firing, probes): (&[Alert], &[ProbeResult]),
+        looked: Looked<'_>,
         now_ms: i64,
         counters: &mut Counters,
     ) {
@@ -139,13 +131,12 @@ impl Remedies {
         if policy.mode == Mode::Off && !lifting {
             return;
         }
-        let alerts: Vec<AlertSeen> = firing
-            .iter()
+        let alerts: Vec<AlertSeen> = (looked.firing.iter())
             .filter(|alert| alert.remedy == Some(Asked::Rollback))
             .filter(|alert| alert.labels.get("profile") == name)
             .map(alert_seen)
             .collect();
-        let probes = of(Some(name), probes);
+        let probes = of(Some(name), looked.probes);
         let root = TargetRoot::of_profile(&self.layout, name);
         let seen = seen::profile(&self.layout, &profile.profile, &root.link);
         if let Err(error) = &seen {
@@ -158,6 +149,7 @@ impl Remedies {
             probes: all_seen(&probes),
             confirmed: None,
             alerts: &alerts,
+            unanswered: looked.unanswered,
             targets: &targets,
         };
         let mut updater = hold_updater(&self.layout, &self.settings);
