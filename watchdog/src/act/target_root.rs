@@ -1,5 +1,5 @@
 //! The verb that keeps the target of a rollback from the garbage collector: a GC root of our own,
-//! `/nix/var/nix/gcroots/snowguard/rollback-target`, from the beginning of a trial to its end.
+//! `/nix/var/nix/gcroots/snowguard/rollback-target`, as long as the remedy may act.
 //!
 //! The link of a generation keeps its closure as well, until somebody removes the link:
 //! `nix-collect-garbage -d`, run by a timer, takes all generations but the current one, and on

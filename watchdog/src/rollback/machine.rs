@@ -211,23 +211,26 @@ impl Machine {
         }
     }
 
-    /// What our own GC root is to keep, from the beginning of a trial to its end.
-    pub fn kept(&self) -> Kept<'_> {
+    /// What our own GC root is to keep: all the time, for between a deploy and the first look after
+    /// it whoever deploys may take all generations but the new one.
+    pub fn kept(&self, system: Option<&SystemSeen>) -> Kept<'_> {
         let bad = match &self.state {
-            State::Trial(trial) => &trial.deploy.store_path,
-            State::Condemned { bad, .. } => &bad.deploy.store_path,
+            State::Trial(trial) => trial.deploy.store_path.as_str(),
+            State::Condemned { bad, .. } | State::Observed { bad, .. } => &bad.deploy.store_path,
             State::RollingBack { target, .. } | State::Verifying { target, .. } => {
                 return Kept::Target(target);
             }
-            State::Unknown {}
-            | State::Adopting { .. }
-            | State::Settled { .. }
-            | State::Observed { .. } => return Kept::Nothing,
+            State::Unknown {} | State::Adopting { .. } | State::Settled { .. } => "",
             State::Failed { .. } => return Kept::AsBefore,
         };
         let may_be = |good: &&GenerationId| {
             let path = &good.store_path;
-            path != bad && !self.denied.iter().any(|denied| denied.store_path == *path)
+            let denied = self.denied.iter().any(|denied| denied.store_path == *path);
+            // What nothing keeps any more may be gone: the choice would pass it over as well.
+            let is_there = system.is_none_or(|system| {
+                system.generations.contains(good) || system.kept.as_ref() == Some(path)
+            });
+            path != bad && !denied && is_there
         };
         let last = self.good.iter().rev().find(may_be);
         last.map_or(Kept::Nothing, Kept::Target)
@@ -559,7 +562,7 @@ impl Machine {
 pub enum Kept<'a> {
     /// What the rollback would go back to, or does.
     Target(&'a GenerationId),
-    /// Nothing is on trial.
+    /// Nothing could be gone back to.
     Nothing,
     /// What was kept, if anything was: somebody has to look at the host first.
     AsBefore,

@@ -3,7 +3,7 @@
 
 use super::{
     decision::Decision,
-    facts::{Facts, GenerationId},
+    facts::{Facts, GenerationId, SystemSeen},
     fleet_lock::FleetLock,
     machine::{Act, Event, Kept, Machine},
     policy::Policy,
@@ -202,8 +202,8 @@ pub fn tick(
     let Some(mut machine) = log.keep(&machine, seen, decisions, hands) else {
         return machine;
     };
-    if policy.mode == Mode::Act && facts.system.is_some() {
-        log.keep_target(begun_as, &machine, hands);
+    if let Some(system) = facts.system {
+        log.keep_target(begun_as, &machine, system, hands);
     }
     // First: between two acts the updater must not bring again what is being undone.
     machine = log.hold_updater(machine, policy, hands);
@@ -276,12 +276,22 @@ struct Log {
 
 impl Log {
     /// Keeps what may be gone back to from the garbage collector. Where that fails the remedy goes
-    /// on, since the generation's own link keeps it as well; it is said once for each state.
-    fn keep_target(&self, begun_as: &str, machine: &Machine, hands: &mut Hands<'_>) {
-        let outcome = match machine.kept() {
+    /// on, since the generation's own link keeps it as well; it is said once for each state. A root
+    /// that was made when it might act is no use when it may not, and is taken away.
+    fn keep_target(
+        &self,
+        begun_as: &str,
+        machine: &Machine,
+        system: &SystemSeen,
+        hands: &mut Hands<'_>,
+    ) {
+        let outcome = match machine.kept(Some(system)) {
             Kept::AsBefore => return,
-            Kept::Nothing => hands.verbs.keep_target(None),
-            Kept::Target(target) => hands.verbs.keep_target(Some(&target.store_path)),
+            Kept::Target(target) if self.mode == Mode::Act => {
+                hands.verbs.keep_target(Some(&target.store_path))
+            }
+            Kept::Nothing | Kept::Target(_) if system.kept.is_none() => return,
+            Kept::Nothing | Kept::Target(_) => hands.verbs.keep_target(None),
         };
         if let Err(why) = outcome
             && machine.state().name() != begun_as

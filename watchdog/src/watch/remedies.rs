@@ -199,8 +199,10 @@ impl Remedies {
     }
 
     fn rollback(&mut self, looked: Looked<'_>, now_ms: i64, counters: &mut Counters) {
-        let owing = matches!(self.machine.updater(), Updater::Lifting { .. })
-            || self.machine.lease().is_out();
+        // What was done when it might act ends in any mode.
+        let owing = !matches!(self.machine.updater(), Updater::Free {})
+            || self.machine.lease().is_out()
+            || TargetRoot::of(&self.layout).link.is_symlink();
         if self.settings.rollback.mode == Mode::Off && !owing {
             return;
         }

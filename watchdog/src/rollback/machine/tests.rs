@@ -551,21 +551,46 @@ fn a_rollback_that_the_next_reboot_would_undo_is_no_success() {
 
 /// What `nix-collect-garbage -d` does in the middle of a trial.
 #[test]
-fn what_would_be_gone_back_to_is_kept_from_the_beginning_of_a_trial_to_its_end() {
+fn what_would_be_gone_back_to_is_kept_before_any_look_at_what_is_deployed_next() {
     let mut world = World::settled(Mode::Act);
     let good = world.generation(1);
-    assert_eq!(world.host.borrow().kept, None);
+    assert_eq!(world.host.borrow().kept, Some(good.store_path.clone()));
+    // `nixos-rebuild switch && nix-collect-garbage -d`
     world.deploy(true);
+    world.host.borrow_mut().generations.retain(|g| *g != good);
     world.ticks(1);
     assert_eq!(world.host.borrow().kept, Some(good.store_path.clone()));
-    world.host.borrow_mut().generations.retain(|g| *g != good);
     world.ticks(10);
     assert_eq!(world.state(), "settled");
     assert_eq!(world.host.borrow().running, good.store_path);
     let again = world.generation(3);
     assert_eq!(again.store_path, good.store_path, "a new generation of it");
     assert_eq!(world.machine.good(), [again]);
-    assert_eq!(world.host.borrow().kept, None);
+    assert_eq!(world.host.borrow().kept, Some(good.store_path));
+    // Where it may not act, it keeps nothing.
+    for mode in [Mode::Observe, Mode::Off] {
+        world.policy.mode = Mode::Act;
+        world.ticks(1);
+        assert!(world.host.borrow().kept.is_some());
+        world.policy.mode = mode;
+        world.ticks(1);
+        assert_eq!(world.host.borrow().kept, None);
+    }
+}
+
+#[test]
+fn what_is_gone_is_not_kept_in_the_place_of_an_older_one_that_is_there() {
+    let mut world = World::settled(Mode::Act);
+    let first = world.generation(1);
+    world.deploy(false);
+    world.ticks(20);
+    let second = world.generation(2);
+    assert_eq!(world.machine.good(), [first.clone(), second.clone()]);
+    world.host.borrow_mut().kept = None;
+    world.host.borrow_mut().generations.retain(|g| *g != second);
+    world.deploy(true);
+    world.ticks(1);
+    assert_eq!(world.host.borrow().kept, Some(first.store_path));
 }
 
 #[test]

@@ -159,7 +159,7 @@ impl Machine {
             soak: None,
             waited: Elapsed::default(),
         });
-        let back = match self.kept() {
+        let back = match self.kept(None) {
             Kept::Target(target) if policy.mode == Mode::Act => {
                 format!("; {} is kept to go back to", name_of(target))
             }

@@ -127,8 +127,10 @@ impl Remedies {
             follows_profile: true,
             ..system.clone()
         };
-        let lifting = matches!(instance.machine.updater(), Updater::Lifting { .. });
-        if policy.mode == Mode::Off && !lifting {
+        let root = TargetRoot::of_profile(&self.layout, name);
+        let owing =
+            !matches!(instance.machine.updater(), Updater::Free {}) || root.link.is_symlink();
+        if policy.mode == Mode::Off && !owing {
             return;
         }
         let alerts: Vec<AlertSeen> = (looked.firing.iter())
@@ -137,7 +139,6 @@ impl Remedies {
             .map(alert_seen)
             .collect();
         let probes = of(Some(name), looked.probes);
-        let root = TargetRoot::of_profile(&self.layout, name);
         let seen = seen::profile(&self.layout, &profile.profile, &root.link);
         if let Err(error) = &seen {
             warn!(profile = name, %error, "blind: the rollback remedy waits");
