@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use snowguard_exporter::sample::{Family, flag};
@@ -74,6 +74,8 @@ pub(super) struct Remedies {
     machine: Machine,
     machine_kept: Keep,
     incident: Incident,
+    /// When the release was left that was taken last.
+    released: Option<SystemTime>,
     /// The same for profiles that are no system, by name.
     profiles: BTreeMap<String, Instance>,
     ballast: Ballast,
@@ -120,6 +122,7 @@ impl Remedies {
             machine,
             machine_kept,
             incident,
+            released: None,
             profiles,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             ballast_error: None,
@@ -283,21 +286,45 @@ impl Remedies {
         }
     }
 
-    /// `snowguard release` leaves a marker; a latched remedy begins anew.
+    /// `snowguard release` leaves a marker; a latched remedy begins anew. The marker goes last: what
+    /// it stands for must be on disk by then, or a kill in between would lose it.
     fn release(&mut self) {
         let marker = self.layout.inside(&self.settings.state_dir).join("release");
-        match fs::remove_file(&marker) {
-            Ok(()) => {
-                info!("released by an operator");
-                self.restraint.release();
-                self.machine = std::mem::take(&mut self.machine).release();
-                for instance in self.profiles.values_mut() {
-                    instance.machine = std::mem::take(&mut instance.machine).release();
-                }
+        let left = match fs::metadata(&marker) {
+            Ok(meta) => meta.modified().ok(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
+            Err(error) => {
+                warn!(path = %marker.display(), %error, "the release cannot be taken");
+                return;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => warn!(path = %marker.display(), %error, "the release cannot be taken"),
+        };
+        // One that cannot be removed would release a failure yet to come.
+        if left.is_none() || self.released != left {
+            info!("released by an operator");
+            if let Err(error) = self.release_all() {
+                warn!(%error, "the release is not on disk yet and is taken again");
+                return;
+            }
+            self.released = left;
         }
+        if let Err(error) = fs::remove_file(&marker) {
+            warn!(path = %marker.display(), %error, "the release is taken, and its marker must be removed by hand");
+        }
+    }
+
+    fn release_all(&mut self) -> Result<(), KeepError> {
+        self.restraint.release()?;
+        let system = (&mut self.machine, &mut self.machine_kept);
+        let profiles = self.profiles.values_mut();
+        let profiles = profiles.map(|instance| (&mut instance.machine, &mut instance.kept));
+        for (machine, kept) in profiles.chain([system]) {
+            let released = machine.clone().release();
+            if released != *machine {
+                kept.save(&released)?;
+                *machine = released;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -142,6 +142,25 @@ fn nothing_is_verified_by_an_alert_whose_rule_is_gone() {
     assert_eq!(watching.terminate(), Some(0));
 }
 
+#[test]
+fn a_release_is_on_disk_before_its_marker_is_taken() {
+    let (host, target) = host();
+    let failure = json!({"reason": "not_cured", "why": "it is ill still"});
+    leave(
+        &host,
+        &json!({"is": "failed", "bad": bad(), "target": target, "failure": failure}),
+        &json!({}),
+    );
+    host.write("var/lib/snowguard/release", "");
+    // A remedy that is off writes nothing of its own accord.
+    let text = format!("{LOOKS}[rollback]\nmode = \"off\"\n");
+    let watching = Watching::with(&host, &text);
+    let marker = host.root().join("var/lib/snowguard/release");
+    until("the marker is taken", || !marker.exists());
+    watching.signal(Signal::SIGKILL);
+    assert_eq!(state(&host), "unknown");
+}
+
 /// A lock server that gives any host a place, and takes it back at the second time it is told.
 fn lock_server() -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

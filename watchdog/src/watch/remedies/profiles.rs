@@ -36,7 +36,7 @@ use crate::{
 /// The machine of one profile.
 pub(super) struct Instance {
     pub(super) machine: Machine,
-    kept: Keep,
+    pub(super) kept: Keep,
 }
 
 /// The machines of all profiles of the configuration. One that is in it no more is forgotten; what

@@ -68,9 +68,9 @@ impl Restraint {
     }
 
     /// An operator has looked.
-    pub(super) fn release(&mut self) {
+    pub(super) fn release(&mut self) -> Result<(), KeepError> {
         self.history.release();
-        self.save();
+        self.kept.save(&self.history)
     }
 
     fn save(&mut self) {
