@@ -525,7 +525,7 @@ impl Machine {
 
     fn seen(&mut self, facts: &Facts<'_>, policy: &Policy, now: i64, out: &mut Vec<Decision>) {
         let Some((system, deploy)) = facts.system.and_then(|s| Some((s, s.deploy()?))) else {
-            return;
+            return self.wait_unseen(policy, now, out);
         };
         if self.is_unexpected(&deploy, policy) {
             self.new_deploy(deploy.clone(), policy, now, out);

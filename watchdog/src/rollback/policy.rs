@@ -40,8 +40,11 @@ pub struct Policy {
     /// What runs is what the profile points to, so that to set the profile is to leave the bad system.
     pub follows_profile: bool,
     /// How many times a step of a rollback is begun before it is given up: by a kill in
-    /// mid-step, or because another switch holds the lock.
+    /// mid-step.
     pub max_attempts: u32,
+    /// How long a rollback may take to begin its switch, while another switch holds the lock or it
+    /// cannot be read whether the target can be switched to.
+    pub act_window: Duration,
 }
 
 /// How this host waits for its turn in a fleet.
@@ -71,6 +74,7 @@ impl Default for Policy {
             fleet: None,
             follows_profile: false,
             max_attempts: 40,
+            act_window: Duration::from_secs(600),
         }
     }
 }

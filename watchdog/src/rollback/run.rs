@@ -216,6 +216,7 @@ pub fn tick(
             None => break,
         }
         let Some(act) = act else { break };
+        let mut again = false;
         let (next, decisions) = match &act {
             Act::SetProfile { target, from } => {
                 let outcome = hands.verbs.set_profile(target, *from);
@@ -224,11 +225,13 @@ pub fn tick(
             }
             Act::Switch { target, incident } => {
                 let outcome = hands.verbs.switch(target, incident);
+                again = outcome.as_ref().is_ok_and(|end| end.is_to_be_tried_again());
                 let event = Event::Switched(outcome.as_ref().copied().map_err(String::as_str));
                 machine.clone().step(event, policy, now_ms)
             }
             Act::SetBootDefault { target, incident } => {
                 let outcome = hands.verbs.set_boot_default(target, incident);
+                again = outcome.as_ref().is_ok_and(|end| end.is_to_be_tried_again());
                 let event = Event::BootSet(outcome.as_ref().copied().map_err(String::as_str));
                 machine.clone().step(event, policy, now_ms)
             }
@@ -244,7 +247,7 @@ pub fn tick(
                 machine.clone().step(event, policy, now_ms)
             }
         };
-        let goes_on = next != machine;
+        let goes_on = !again && next != machine;
         let updater = machine.updater().clone();
         match log.keep(&machine, next, decisions, hands) {
             Some(next) => machine = next,

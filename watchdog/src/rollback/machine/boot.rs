@@ -75,6 +75,7 @@ impl Machine {
             bad,
             target,
             phase: phase @ (Phase::BootDiffers | Phase::ProfileSet),
+            attempts,
             ..
         } = &mut self.state
         else {
@@ -87,6 +88,7 @@ impl Machine {
         let message = format!("making {} the boot default {end}", name_of(target));
         let act = |reason| Decision::about(bad, Step::Act, reason, message.clone(), Some(target));
         if end.is_to_be_tried_again() {
+            *attempts = attempts.saturating_sub(1);
             out.push(act(end.reason()));
         } else if end == SwitchEnd::Switched {
             out.push(act("boot_default_set"));

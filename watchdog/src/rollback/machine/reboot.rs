@@ -26,6 +26,15 @@ impl Machine {
         now: i64,
         out: &mut Vec<Decision>,
     ) {
+        let State::RollingBack { phase, elapsed, .. } = &mut self.state else {
+            return;
+        };
+        if matches!(phase, Phase::Begun | Phase::ProfileSet | Phase::BootDiffers) {
+            *elapsed = elapsed.look(now, policy.max_gap);
+            if elapsed.is(policy.act_window) && policy.mode == Mode::Act {
+                return self.out_of_time(policy, out);
+            }
+        }
         let State::RollingBack {
             target,
             phase,
@@ -73,6 +82,7 @@ impl Machine {
             phase,
             reboot,
             attempts,
+            elapsed,
             ..
         } = &mut self.state
         else {
@@ -94,6 +104,7 @@ impl Machine {
                 });
                 *phase = Phase::Rebooting;
                 *attempts = 0;
+                *elapsed = Elapsed::default();
             }
             Some(_) => {
                 let why = format!(

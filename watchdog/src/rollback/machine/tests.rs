@@ -594,6 +594,63 @@ fn what_is_gone_is_not_kept_in_the_place_of_an_older_one_that_is_there() {
 }
 
 #[test]
+fn another_switch_is_waited_for_by_time_and_not_by_the_number_of_looks() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().switch_ends = SwitchEnd::LockHeld;
+    world.deploy(true);
+    let looks = world.policy.act_window.as_secs() / 15 - 2;
+    for _ in 0..looks * 15 {
+        // A look each second.
+        world.now += 1_000 - crate::rollback::simulation::world::TICK_MS;
+        world.ticks(1);
+    }
+    assert_eq!(
+        world.state(),
+        "rolling_back",
+        "{:?}",
+        world.reasons().last()
+    );
+    world.ticks(20);
+    assert_eq!(world.state(), "failed");
+    assert_eq!(world.reasons().last(), Some(&"out_of_time"));
+}
+
+#[test]
+fn no_place_of_a_fleet_is_kept_by_a_host_that_stays_blind() {
+    for stage in ["condemned", "verifying"] {
+        let mut world = World::settled(Mode::Act);
+        world.policy.fleet = Some(Fleet {
+            when_silent: WhenSilent::Wait,
+            deadline: Duration::from_secs(600),
+        });
+        world.deploy(true);
+        if stage == "condemned" {
+            world.host.borrow_mut().validity_unreadable = true;
+            world.ticks(2);
+            // It had asked before it went blind, and the answer was never heard.
+            world.host.borrow_mut().validity_unreadable = false;
+            world.host.borrow_mut().server = Server::Dumb;
+            world.ticks(1);
+            world.host.borrow_mut().server = Server::Grants;
+            world.host.borrow_mut().validity_unreadable = true;
+        } else {
+            world.ticks(3);
+        }
+        assert_eq!(world.state(), stage);
+        assert!(world.host.borrow().holds_place, "{stage}");
+        for _ in 0..100 {
+            world.tick(Blindness {
+                system: stage == "verifying",
+                ..Blindness::default()
+            });
+        }
+        assert_eq!(world.state(), "failed", "{stage}");
+        world.ticks(10);
+        assert!(!world.host.borrow().holds_place, "{stage}");
+    }
+}
+
+#[test]
 fn without_a_target_it_refuses_and_latches() {
     let mut world = World::settled(Mode::Act);
     let path = world.generation(1).store_path;
@@ -748,7 +805,7 @@ fn each_exit_code_has_its_own_end() {
         (SwitchEnd::InitInterface, "failed", "needs_reboot"),
         (SwitchEnd::Killed(9), "failed", "switch_killed"),
         (SwitchEnd::Unfinished, "failed", "switch_unfinished"),
-        (SwitchEnd::LockHeld, "failed", "too_many_attempts"),
+        (SwitchEnd::LockHeld, "failed", "out_of_time"),
     ] {
         let mut world = World::settled(Mode::Act);
         world.host.borrow_mut().switch_ends = end;

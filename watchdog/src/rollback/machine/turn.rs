@@ -120,6 +120,62 @@ impl Machine {
         wait(bad, waiting, reason, message, out);
     }
 
+    /// The system could not be read. Others are not to wait for ever for a host that cannot act.
+    pub(super) fn wait_unseen(&mut self, policy: &Policy, now: i64, out: &mut Vec<Decision>) {
+        if policy.mode != Mode::Act || !self.lease.is_asked() {
+            return;
+        }
+        match &mut self.state {
+            State::RollingBack { elapsed, .. } => {
+                *elapsed = elapsed.look(now, policy.max_gap);
+                if elapsed.is(policy.act_window) {
+                    self.out_of_time(policy, out);
+                }
+            }
+            State::Verifying { elapsed, .. } => {
+                *elapsed = elapsed.look(now, policy.max_gap);
+                if elapsed.is(policy.verify_window) {
+                    let why = "the target was switched to, and what runs cannot be read".to_owned();
+                    self.fail("not_verified", why, out);
+                }
+            }
+            State::Condemned { .. } => {
+                self.wait_on(policy, now);
+                self.blind_too_long("the system cannot be read", policy, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Latches a condemned deploy of which it cannot be told in time what to go back to.
+    pub(super) fn blind_too_long(&mut self, why: &str, policy: &Policy, out: &mut Vec<Decision>) {
+        let State::Condemned { bad, waited, .. } = &self.state else {
+            return;
+        };
+        let Some(fleet) = &policy.fleet else { return };
+        if !self.lease.is_asked() || !waited.is(policy.delay.saturating_add(fleet.deadline)) {
+            return;
+        }
+        let why = format!("this host has its turn to act, and is blind: {why}");
+        let failed = Decision::about(bad, Step::Failed, "blind", why.clone(), None);
+        out.push(failed);
+        let reason = "blind".to_owned();
+        self.state = State::Failed {
+            bad: bad.clone(),
+            target: None,
+            failure: Failure { reason, why },
+        };
+    }
+
+    pub(super) fn out_of_time(&mut self, policy: &Policy, out: &mut Vec<Decision>) {
+        let why = format!(
+            "for {}s the switch could not begin: another one holds the lock, or what runs or what \
+             to go back to cannot be read",
+            policy.act_window.as_secs()
+        );
+        self.fail("out_of_time", why, out);
+    }
+
     /// A place that is needed no more goes back, whatever the end was.
     pub(super) fn end_turn(&mut self, policy: &Policy) {
         let acts = matches!(

@@ -53,11 +53,11 @@ impl Machine {
                 if *waiting != why {
                     let message = format!("no target can be chosen yet: {why}");
                     out.push(Decision::about(bad, Step::Refused, "blind", message, None));
-                    *waiting = why;
+                    waiting.clone_from(&why);
                 }
                 // Nobody else is to wait for one that cannot act.
                 *asks = false;
-                return;
+                return self.blind_too_long(&why, policy, out);
             }
             Choice::Target(_) | Choice::NeedsReboot(..) if !turn => return,
             Choice::Target(target) => {
@@ -214,6 +214,7 @@ impl Machine {
             target,
             phase: phase @ Phase::ProfileSet,
             reboot,
+            attempts,
             ..
         } = &mut self.state
         else {
@@ -225,6 +226,8 @@ impl Machine {
         };
         let message = format!("the switch to {} {end}", name_of(target));
         if end.is_to_be_tried_again() {
+            // Bounded by time, and not by how often it is looked.
+            *attempts = attempts.saturating_sub(1);
             out.push(Decision::about(
                 bad,
                 Step::Act,
