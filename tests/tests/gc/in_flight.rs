@@ -38,6 +38,7 @@ fn layout(host: &BuildHost) -> Layout {
 fn asks_for(host: &BuildHost, kib: u64) -> Policy {
     let free = FileSystem::read(&layout(host)).unwrap().avail_bytes;
     Policy {
+        trigger: Amount::Bytes(ByteSize(free)),
         target: Amount::Bytes(ByteSize(free + (kib << 10))),
         target_files_percent: 0,
         trigger_files_percent: 0,
@@ -82,8 +83,9 @@ fn builds_and_substitutions_in_flight_end_well_while_garbage_is_collected() {
         let derivation = host.gated("slow");
         let _daemon = host.daemon();
         let mut build = host.realise(&derivation);
-        let mut substitution = host.realise(&wanted);
+        // Before the cache is busy: it is asked first whether it has what is to be built.
         let directory = host.directory_of("slow");
+        let mut substitution = host.realise(&wanted);
         cache.half_given();
 
         let (report, records) = heal(&host.store, &nix, &asks_for(&host, 25 << 10), Vec::new());
