@@ -217,14 +217,15 @@ fn what_failed_before_a_deploy_and_ever_since_does_not_condemn_it() {
     fs::write(host.root().join("run/service"), "broken by hand\n").unwrap();
     host.published("snowguard_probe_success", &[("probe", "service")], 0.0);
     let second = deploys.deploy(2, "broken");
-    let _ = host.recorded_times(Step::State, "settled", 2);
+    // Nor is such a deploy taken as known good, before it is well.
+    let _ = host.recorded(Step::State, "not_known_good");
     assert_eq!(deploys.stands().0, second);
     let journal = host.journal();
     let plans = journal.iter().filter(|record| record.step == Step::Plan);
     assert_eq!(plans.count(), 0);
     // Cured and broken again, it is the next deploy's own.
     fs::write(host.root().join("run/service"), "works by hand\n").unwrap();
-    host.published("snowguard_probe_success", &[("probe", "service")], 1.0);
+    let _ = host.recorded_times(Step::State, "settled", 2);
     deploys.deploy(3, "broken");
     let plan = host.recorded(Step::Plan, "rollback");
     assert!(plan.message.contains("generation 2"), "{plan:?}");
