@@ -12,7 +12,7 @@ const END: &str = "<!-- states: end -->\n";
 #[test]
 fn the_picture_of_the_states_is_the_one_that_the_machine_goes_through() {
     let mut ways = BTreeSet::new();
-    for seed in 0..5_000 {
+    for seed in 0..20_000 {
         let story = Story::of(seed, 40);
         let mode = if seed % 5 == 0 {
             Mode::Observe
