@@ -71,6 +71,7 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
     // Lines that the disk does not take wait apart from those of the watchdog.
     let mut journal = Journal::at(&state_dir, &run_dir.join(BY_HAND)).rotated(settings.journal);
     let outcome = by_hand.collect(page, &mut journal);
+    journal.flush();
     logging::draw("");
     let report = match outcome {
         Ok(Some(report)) => report,
@@ -79,7 +80,6 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
         Err(Failure::Refused(refusal)) => refused(refusal),
         Err(failure) => return Err(failure),
     };
-    journal.flush();
     conclude(report, &by_hand.incident, asked.plan.facts.json, page)
 }
 
@@ -100,14 +100,12 @@ impl ByHand<'_> {
         page: &mut Page<'_>,
         journal: &mut Journal,
     ) -> Result<Option<Report>, Failure> {
-        let outcome = self.prepare(page, journal);
-        let shown = match outcome {
+        let (made, stop) = match self.prepare(page, journal) {
             Ok(Some(shown)) => shown,
             Err(Failure::Refused(refusal)) => return Err(self.refuse(journal, refusal)),
             Ok(None) => return Ok(None),
             Err(failure) => return Err(failure),
         };
-        let (made, stop) = shown;
         let _alone = match self.alone() {
             Ok(alone) => alone,
             Err(refusal) => return Err(self.refuse(journal, refusal)),

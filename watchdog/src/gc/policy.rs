@@ -278,6 +278,13 @@ impl Policy {
         self.crumb(file_system).covers(self.need(file_system))
     }
 
+    /// Whether a reserve of so many bytes may be taken from what is free: the target is reached,
+    /// and what is left does not trip the next alert.
+    pub fn has_recovered(&self, file_system: &FileSystem, reserve: u64) -> bool {
+        let left = file_system.avail_bytes.saturating_sub(reserve);
+        self.is_reached(file_system) && left > self.trigger_on(file_system).bytes
+    }
+
     /// How much is missing to the target now.
     pub fn need(&self, file_system: &FileSystem) -> Space {
         let mut need = self.target_on(file_system).minus(Space::free(file_system));
@@ -290,4 +297,29 @@ impl Policy {
 
 fn percent(whole: u64, percent: u8) -> u64 {
     whole / 100 * u64::from(percent) + whole % 100 * u64::from(percent) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_has_recovered_though_a_crumb_is_missing_and_not_where_the_reserve_would_trip() {
+        let policy = Policy {
+            trigger: Amount::Bytes(ByteSize(100 << 20)),
+            target: Amount::Bytes(ByteSize(200 << 20)),
+            trigger_files_percent: 0,
+            target_files_percent: 0,
+            ..Policy::default()
+        };
+        let with = |avail_bytes| FileSystem {
+            size_bytes: 1 << 30,
+            avail_bytes,
+            files: 0,
+            files_free: 0,
+        };
+        assert!(policy.has_recovered(&with((200 << 20) - 4096), 16 << 20));
+        assert!(!policy.has_recovered(&with(190 << 20), 16 << 20));
+        assert!(!policy.has_recovered(&with(200 << 20), 100 << 20));
+    }
 }

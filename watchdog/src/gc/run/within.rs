@@ -16,19 +16,18 @@ use crate::gc::{facts::Scales, plan::Plan};
 /// missing when it is carried out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Agreed {
-    left_overs: bool,
-    /// Links of generations and automatic roots.
-    links: HashSet<PathBuf>,
+    /// What builds left, links of generations, and automatic roots.
+    paths: HashSet<PathBuf>,
 }
 
 impl Agreed {
     /// To all that a plan says.
     pub fn to(plan: &Plan) -> Self {
+        let left = plan.left_overs.chosen.iter().map(|left| left.path.clone());
         let generations = plan.victims.iter().map(|victim| victim.link.clone());
         let roots = plan.roots.iter().map(|root| root.auto.clone());
         Self {
-            left_overs: !plan.left_overs.chosen.is_empty(),
-            links: generations.chain(roots).collect(),
+            paths: left.chain(generations).chain(roots).collect(),
         }
     }
 }
@@ -60,12 +59,8 @@ impl Scales for Within<'_> {
     }
 
     fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers {
-        if self.agreed.is_some_and(|agreed| !agreed.left_overs) {
-            self.is_withheld.set(true);
-            return LeftOvers::default();
-        }
         let mut left = self.scales.left_overs(ages, now);
-        left.found.retain(|left| !self.stuck.contains(&left.path));
+        left.found.retain(|left| self.may_go(&left.path, None));
         left
     }
 
@@ -74,7 +69,7 @@ impl Scales for Within<'_> {
     }
 
     fn may_go(&self, link: &Path, profile: Option<&Path>) -> bool {
-        let is_agreed = (self.agreed).is_none_or(|agreed| agreed.links.contains(link));
+        let is_agreed = (self.agreed).is_none_or(|agreed| agreed.paths.contains(link));
         if !is_agreed {
             self.is_withheld.set(true);
         }

@@ -4,11 +4,7 @@ use snowguard_host::{FactError, store::FileSystem};
 use tracing::{info, warn};
 
 use super::Remedies;
-use crate::{
-    gc::{alone::Alone, policy::Space},
-    record::Mode,
-    watch::RUN_DIR,
-};
+use crate::{gc::alone::Alone, record::Mode, watch::RUN_DIR};
 
 impl Remedies {
     /// Puts the ballast back in place, once the disk has recovered: the target is reached, and
@@ -29,10 +25,7 @@ impl Remedies {
         let Ok(file_system) = FileSystem::read(&self.layout) else {
             return;
         };
-        let left = file_system.avail_bytes.saturating_sub(self.ballast.size());
-        if self.settings.gc.need(&file_system) != Space::NONE
-            || left <= self.settings.gc.trigger_on(&file_system).bytes
-        {
+        if !(self.settings.gc).has_recovered(&file_system, self.ballast.size()) {
             return;
         }
         // It lies beside the database, which may be on a disk of its own. One that it would all but

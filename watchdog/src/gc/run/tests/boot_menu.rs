@@ -5,9 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use super::{
-    Amount, BLOCK, ByteSize, End, FakeHost, Fault, Mode, Policy, Record, collect, host::Killed, run,
-};
+use super::{End, FakeHost, Fault, Record, aimed_at, collect, host::Killed, run};
 use crate::gc::model::{
     World,
     arbitrary::{empty, named},
@@ -29,16 +27,6 @@ fn of(profiles: &[&str]) -> World {
     world
 }
 
-fn policy(blocks: u64) -> Policy {
-    Policy {
-        mode: Mode::Act,
-        trigger: Amount::Bytes(ByteSize(0)),
-        target: Amount::Bytes(ByteSize(blocks * BLOCK)),
-        keep_generations: 1,
-        ..Policy::default()
-    }
-}
-
 /// The profiles of which a generation was given up.
 fn profiles(host: &FakeHost) -> Vec<String> {
     let of = |link: &std::path::PathBuf| {
@@ -53,7 +41,7 @@ fn a_profile_that_nix_holds_is_waited_for_once_and_does_not_keep_the_others() {
     let mut world = two_profiles();
     world.add_generation("system", 3, 1);
     let held = BTreeMap::from([(1, Fault::Held(true))]);
-    let (host, report, _) = run(world, policy(40), held);
+    let (host, report, _) = run(world, aimed_at(40), held);
     assert_eq!(report.end, End::Reached, "{report:?}");
     assert_eq!(profiles(&host), ["user"]);
     assert_eq!(host.kept.named, Vec::<std::path::PathBuf>::new());
@@ -63,7 +51,7 @@ fn a_profile_that_nix_holds_is_waited_for_once_and_does_not_keep_the_others() {
 fn a_full_boot_partition_keeps_the_systems_generations_and_no_others() {
     for (blocks, end) in [(40, End::Reached), (90, End::Short("boot_menu"))] {
         let full = BTreeMap::from([(1, Fault::BootFull)]);
-        let (host, report, _) = run(two_profiles(), policy(blocks), full);
+        let (host, report, _) = run(two_profiles(), aimed_at(blocks), full);
         assert_eq!(report.end, end, "{report:?}");
         assert_eq!(profiles(&host), ["user"]);
         assert!(!host.acts.contains(&"rewrite_boot_menu"), "{:?}", host.acts);
@@ -74,7 +62,7 @@ fn a_full_boot_partition_keeps_the_systems_generations_and_no_others() {
 fn nothing_is_begun_where_the_boot_menu_stands_against_all_of_it() {
     let world = of(&["system"]);
     let full = BTreeMap::from([(1, Fault::BootFull)]);
-    let (_, report, _) = run(world, policy(40), full);
+    let (_, report, _) = run(world, aimed_at(40), full);
     let End::Refused(refusal) = report.end else {
         panic!("{report:?}")
     };
@@ -89,7 +77,7 @@ fn nothing_is_begun_where_the_boot_menu_stands_against_all_of_it() {
 #[test]
 fn what_a_menu_names_that_cannot_be_written_stays_until_a_later_collection_writes_it() {
     let world = of(&["system"]);
-    let policy = super::aimed(policy(40), &world);
+    let policy = super::aimed(aimed_at(40), &world);
     let mut host = FakeHost::new(world, policy.clone());
     // After the look and the keeping of it each try fails.
     host.faults = (5..20).map(|call| (call, Fault::Fails)).collect();
@@ -111,7 +99,7 @@ fn what_a_menu_names_that_cannot_be_written_stays_until_a_later_collection_write
 fn whoever_collects_after_a_kill_writes_the_boot_menu_first() {
     let mut world = of(&["system"]);
     world.add("a", 10);
-    let policy = super::aimed(policy(40), &world);
+    let policy = super::aimed(aimed_at(40), &world);
     let mut killed = 0;
     for call in 1..30 {
         let mut host = FakeHost::new(world.clone(), policy.clone());

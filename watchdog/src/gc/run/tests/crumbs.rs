@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    Agreed, Amount, BLOCK, ByteSize, End, FakeHost, Fault, Host, Mode, Policy, Record, Space,
+    Agreed, BLOCK, End, FakeHost, Fault, Host, Policy, Record, Report, Space, aimed_at,
     collect_agreed, plan, run,
 };
 use crate::{
@@ -24,16 +24,6 @@ fn four() -> World {
     world
 }
 
-fn policy(blocks: u64) -> Policy {
-    Policy {
-        mode: Mode::Act,
-        trigger: Amount::Bytes(ByteSize(0)),
-        target: Amount::Bytes(ByteSize(blocks * BLOCK)),
-        keep_generations: 1,
-        ..Policy::default()
-    }
-}
-
 /// So many blocks are taken by somebody while the first paths are deleted.
 fn taken(blocks: u64) -> BTreeMap<usize, Fault> {
     let bytes = blocks * BLOCK;
@@ -44,7 +34,7 @@ fn taken(blocks: u64) -> BTreeMap<usize, Fault> {
 fn what_a_record_took_meanwhile_costs_no_generation() {
     let world = four();
     let faults = taken(1);
-    let (host, report, records) = run(world, policy(100), faults);
+    let (host, report, records) = run(world, aimed_at(100), faults);
     assert_eq!(report.end, End::Reached, "{report:?}");
     assert_eq!(host.acts, ["delete"]);
     let done = records.iter().find(|record| record.step == Step::Done);
@@ -58,7 +48,7 @@ fn a_crumb_is_made_up_for_by_dead_paths_only_where_little_goes() {
         let mut world = four();
         world.add("e", blocks);
         let faults = taken(1);
-        let (host, report, _) = run(world, policy(100), faults);
+        let (host, report, _) = run(world, aimed_at(100), faults);
         assert_eq!(report.end, End::Reached, "{report:?}");
         assert_eq!(host.acts, vec!["delete"; acts]);
     }
@@ -68,7 +58,7 @@ fn a_crumb_is_made_up_for_by_dead_paths_only_where_little_goes() {
 fn a_disk_that_somebody_fills_meanwhile_still_reaches_its_target() {
     let world = four();
     let faults = taken(30);
-    let (host, report, _) = run(world, policy(100), faults);
+    let (host, report, _) = run(world, aimed_at(100), faults);
     assert_eq!(report.end, End::Reached, "{report:?}");
     assert!(host.acts.contains(&"remove_generation"), "{:?}", host.acts);
 }
@@ -77,30 +67,47 @@ fn a_disk_that_somebody_fills_meanwhile_still_reaches_its_target() {
 fn one_generation_more_is_not_given_up_for_a_crumb() {
     let mut world = four();
     world.add_generation("system", 3, 1);
-    let (host, report, _) = run(world, policy(153), BTreeMap::new());
+    let (host, report, _) = run(world, aimed_at(153), BTreeMap::new());
     assert_eq!(report.end, End::Reached, "{report:?}");
     assert_eq!(host.given_up.len(), 1, "{:?}", host.given_up);
+}
+
+/// What becomes of a plan that somebody agreed to, while somebody else takes 30 blocks.
+fn agreed_and_taken(world: World, policy: &Policy) -> (FakeHost, Report) {
+    let mut host = FakeHost::new(world, policy.clone());
+    let facts = host.facts().unwrap();
+    let shown = plan(&facts, policy, host.scales()).unwrap();
+    assert!(shown.victims.is_empty());
+    let space = Space {
+        bytes: 30 * BLOCK,
+        files: 0,
+    };
+    host.faults = BTreeMap::from([(4, Fault::Fills(space))]);
+    let mut records: Vec<Record> = Vec::new();
+    let agreed = Agreed::to(&shown);
+    let report = collect_agreed(&mut host, policy, "test", &mut records, &agreed);
+    (host, report)
 }
 
 #[test]
 fn what_was_not_shown_is_not_given_up_whatever_is_missing() {
     let world = four();
-    let policy = super::aimed(policy(100), &world);
-    let mut host = FakeHost::new(world, policy.clone());
-    let facts = host.facts().unwrap();
-    let shown = plan(&facts, &policy, host.scales()).unwrap();
-    assert!(shown.victims.is_empty());
-    host.faults = BTreeMap::from([(
-        4,
-        Fault::Fills(Space {
-            bytes: 30 * BLOCK,
-            files: 0,
-        }),
-    )]);
-    let mut records: Vec<Record> = Vec::new();
-    let agreed = Agreed::to(&shown);
-    let report = collect_agreed(&mut host, &policy, "test", &mut records, &agreed);
+    let policy = super::aimed(aimed_at(100), &world);
+    let (host, report) = agreed_and_taken(world, &policy);
     assert_eq!(report.end, End::Short("not_shown"), "{report:?}");
     assert!(report.detail.contains("run it again"), "{}", report.detail);
     assert_eq!(host.acts, ["delete"]);
+}
+
+#[test]
+fn where_nothing_more_could_be_given_up_it_is_not_said_that_it_was_not_shown() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    for word in ["a", "b", "c", "d"] {
+        world.add(word, 25);
+    }
+    let policy = super::aimed(aimed_at(100), &world);
+    let (_, report) = agreed_and_taken(world, &policy);
+    assert_eq!(report.end, End::Short("cannot_help"), "{report:?}");
 }

@@ -317,6 +317,7 @@ impl Host for FakeHost {
             self.refused += 1;
             return Err(error("remove what a build has begun to use"));
         }
+        self.given_up.push(left.path.clone());
         let own = self.world.left.remove(&name).unwrap().own;
         if !matches!(fault, Some(Fault::FreesNothing)) {
             let before = self.world.disk;
