@@ -6,7 +6,7 @@ build:
 	cargo build --release --bins
 test:
 	./tests/run
-# Rollback on a whole machine under qemu. Not part of `make test`: it takes a quarter of an hour.
+# Rollback on a whole machine under qemu: a part of `make test`, too.
 test-machine: build
 	./tests/lab/install machine
 	./tests/machine/run

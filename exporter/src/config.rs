@@ -44,6 +44,8 @@ pub struct Settings {
     pub listen: Vec<SocketAddr>,
     /// The collectors that run.
     pub collectors: Names,
+    /// How much of the time collections may take, however often somebody asks.
+    pub collect_share: Share,
     /// How much of the time the dead may be weighed; not at all if `None`.
     pub weigh_share: Option<Share>,
     /// What the collectors are told.
@@ -57,6 +59,7 @@ impl Default for Settings {
         Self {
             listen: vec![listen::any_address(DEFAULT_PORT)],
             collectors: Names::all(),
+            collect_share: Share::OF_COLLECTIONS,
             weigh_share: Some(Share::DEFAULT),
             options: Options::default(),
             substituter_probe_interval: Duration::from_secs(300),
@@ -110,6 +113,7 @@ struct Fragment {
 struct ExporterFragment {
     listen: Option<listen::Listen>,
     collectors: crate::collect::Switches,
+    collect_share: Option<crate::weigh::Written>,
     weigh_share: Option<crate::weigh::Written>,
     flake_lock: Option<PathBuf>,
     substituter_probe_interval: Option<TimeSpan>,
@@ -184,12 +188,20 @@ impl Settings {
                     .to_owned(),
             );
         }
+        let collect_share = match fragment.exporter.collect_share {
+            None => defaults.collect_share,
+            Some(written) => written.0.ok_or(
+                "`exporter.collect_share` must be at least 1%: without collections there is \
+                 nothing to publish; \"100%\" is without limit",
+            )?,
+        };
         Ok(Self {
             listen: fragment
                 .exporter
                 .listen
                 .map_or(defaults.listen, |listen| listen.0),
             collectors: fragment.exporter.collectors.names(),
+            collect_share,
             weigh_share: fragment
                 .exporter
                 .weigh_share

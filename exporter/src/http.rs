@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::collect::Registry;
+use crate::{collect::Registry, weigh::Share};
 
 mod answer;
 mod bind;
@@ -69,17 +69,17 @@ struct Shared {
 }
 
 impl Server {
-    /// A server that publishes what this registry collects.
-    pub fn new(registry: Registry) -> Self {
-        Self::with_limits(registry, LIMITS)
+    /// A server that publishes what this registry collects, in so much of the time.
+    pub fn new(registry: Registry, share: Share) -> Self {
+        Self::with_limits(registry, share, LIMITS)
     }
 
-    fn with_limits(registry: Registry, limits: Limits) -> Self {
+    fn with_limits(registry: Registry, share: Share, limits: Limits) -> Self {
         // A platform with 16-bit addresses is none of Nix's.
         let connections = usize::try_from(limits.connections).unwrap_or(usize::MAX);
         Self {
             shared: Arc::new(Shared {
-                flight: Flight::new(registry),
+                flight: Flight::new(registry, share),
                 in_flight: Semaphore::new(limits.in_flight),
                 limits,
             }),
@@ -90,6 +90,11 @@ impl Server {
     /// Another registry in place of the one so far; a collection under way ends with the old one.
     pub fn replace(&self, registry: Registry) {
         self.shared.flight.replace(registry);
+    }
+
+    /// Collections may take this share of the time from now on.
+    pub fn hold_to(&self, share: Share) {
+        self.shared.flight.hold_to(share);
     }
 
     /// Serves these sockets until `stop` becomes true; then no connection is accepted any more,

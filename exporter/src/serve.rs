@@ -39,11 +39,10 @@ async fn until_signal(arguments: &Arguments, mut settings: Settings) -> Result<(
     }
     let names: Vec<_> = settings.collectors.iter().map(|c| c.as_str()).collect();
     info!(collectors = names.join(","), "collecting");
-    let server = Server::new(Registry::with_options(
-        layout,
-        &settings.collectors,
-        &settings.collecting(),
-    ));
+    let server = Server::new(
+        Registry::with_options(layout, &settings.collectors, &settings.collecting()),
+        settings.collect_share,
+    );
     let (stop, stopped) = watch::channel(false);
     let serving = server.serve(listeners, stopped);
     let commanding = async {
@@ -85,6 +84,7 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
             &new.collecting(),
         ));
     }
+    server.hold_to(new.collect_share);
     info!(%path, "configuration read again");
     *settings = new;
 }

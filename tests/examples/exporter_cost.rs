@@ -1,5 +1,6 @@
 //! What the exporter costs a host: resident memory beside node_exporter's, and how long builds
-//! take while the exporter is asked without pause and while it is not there.
+//! take while the exporter is asked fifty times a second, far more often than it collects anew, and
+//! while it is not there.
 //!
 //! Usage: `exporter_cost EXPORTER PATHS PAIRS [ROOT...]`, as root, in `tests/lab/enter`. Of the stores
 //! below each ROOT the resident memory is said, too.
@@ -203,56 +204,94 @@ fn builds(nix: &lab::Nix, store: &RandomStore, nonce: usize) -> f64 {
     time
 }
 
+/// What goes on beside the builds.
+#[derive(Clone, Copy)]
+enum Beside {
+    Nothing,
+    /// A thread that reads and writes nothing: what any work costs them on the other core.
+    Counting,
+    /// The exporter, asked fifty times a second. Whoever asks without any pause takes a core for
+    /// himself, which costs what counting costs.
+    Exporter,
+}
+
 fn cost(exporter: &Path, nix: &lab::Nix, store: &RandomStore, dir: &Path, pairs: usize) {
     builds(nix, store, 0);
-    let (mut with, mut without) = (Vec::new(), Vec::new());
+    let all = [Beside::Nothing, Beside::Counting, Beside::Exporter];
+    let mut times = [const { Vec::new() }; 3];
     let mut scrapes = 0;
-    for pair in 0..pairs {
+    for turn in 0..pairs {
         // Whoever is first has the colder caches: they take turns.
-        for second in [false, true] {
-            let nonce = 1 + pair * 2 + usize::from(second);
-            if second == (pair % 2 == 0) {
-                let (daemon, address) = snowguard(exporter, dir);
-                scrape(address);
-                let done = AtomicBool::new(false);
-                with.push(thread::scope(|scope| {
-                    let asking = scope.spawn(|| {
-                        let mut count = 0;
-                        while !done.load(Ordering::Relaxed) {
-                            scrape(address);
-                            count += 1;
-                        }
-                        count
-                    });
-                    let time = builds(nix, store, nonce);
-                    done.store(true, Ordering::Relaxed);
-                    scrapes += asking.join().unwrap();
+        for at in 0..all.len() {
+            let at = (at + turn) % all.len();
+            let nonce = 1 + turn * all.len() + at;
+            times[at].push(match all[at] {
+                Beside::Nothing => builds(nix, store, nonce),
+                Beside::Counting => beside(|| (), || builds(nix, store, nonce)).0,
+                Beside::Exporter => {
+                    let (_daemon, address) = snowguard(exporter, dir);
+                    scrape(address);
+                    let ask = || {
+                        scrape(address);
+                        thread::sleep(Duration::from_millis(20));
+                    };
+                    let (time, count) = beside(ask, || builds(nix, store, nonce));
+                    scrapes += count;
                     time
-                }));
-                drop(daemon);
-            } else {
-                without.push(builds(nix, store, nonce));
-            }
+                }
+            });
         }
     }
     println!("{BUILDS} builds, {pairs} times each, {scrapes} scrapes meanwhile");
-    println!("| seconds | least | median | most |\n|---|---|---|---|");
-    // Of one pair the machine is more alike than over all of them.
-    let mut ratios: Vec<f64> = with.iter().zip(&without).map(|(a, b)| a / b).collect();
-    for (what, mut times) in [("alone", without), ("asked without pause", with)] {
-        times.sort_by(f64::total_cmp);
-        let [least, median, most] = [0, times.len() / 2, times.len() - 1].map(|at| times[at]);
-        println!("| {what} | {least:.2} | {median:.2} | {most:.2} |");
-    }
-    ratios.sort_by(f64::total_cmp);
-    let (low, high) = of_median(pairs);
-    let percent = |at: usize| (ratios[at] - 1.0) * 100.0;
     println!(
-        "of each pair slower by {:.1} % in the median, with 95 % certainty by {:.1} to {:.1} %",
-        percent(pairs / 2),
-        percent(low),
-        percent(high)
+        "| beside them | least, s | median | most | slower than alone, median | with 95 % certainty |"
     );
+    println!("|---|---|---|---|---|---|");
+    let names = [
+        "nothing",
+        "a thread that counts",
+        "the exporter, asked 50 times a second",
+    ];
+    for (name, with) in names.iter().zip(&times) {
+        // Of one turn the machine is more alike than over all of them.
+        let ratios = sorted(
+            with.iter()
+                .zip(&times[0])
+                .map(|(a, b)| (a / b - 1.0) * 100.0),
+        );
+        let with = sorted(with.iter().copied());
+        let [least, median, most] = [0, pairs / 2, pairs - 1].map(|at| with[at]);
+        let (low, high) = of_median(pairs);
+        let (slower, low, high) = (ratios[pairs / 2], ratios[low], ratios[high]);
+        println!(
+            "| {name} | {least:.2} | {median:.2} | {most:.2} | {slower:.1} % | {low:.1} to {high:.1} % |"
+        );
+    }
+}
+
+/// Does one thing without pause while another is done: what that gave, and how often the first was
+/// done.
+fn beside<T>(without_pause: impl Fn() + Sync, once: impl FnOnce() -> T) -> (T, usize) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let going_on = scope.spawn(|| {
+            let mut count = 0;
+            while !done.load(Ordering::Relaxed) {
+                without_pause();
+                count += 1;
+            }
+            count
+        });
+        let gave = once();
+        done.store(true, Ordering::Relaxed);
+        (gave, going_on.join().unwrap())
+    })
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
 }
 
 /// Which of so many sorted values enclose the median of all that could be drawn, with at least

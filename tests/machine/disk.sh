@@ -1,11 +1,12 @@
 # The disk of the machine and its initial ramdisk. Sourced by run.
 
 make_disk() { # the tree of Debian with ours in it, and the initial ramdisk
-  local tree=$work/tree ramdisk=$work/ramdisk modules module unit
+  local tree=$work/tree ramdisk=$work/ramdisk modules module unit program
   cp -a "$LAB/debian-machine/." "$tree"
   mkdir -p "$tree/machine" "$tree"/etc/{snowguard,machine} "$tree/usr/local/lib/systemd" "$tree/boot/EFI" \
     "$tree/var/lib/machine" "$tree/nix/var/nix/profiles"
-  cp "$bin/snowguard" "$bin/snowguard-exporter" "$tree/usr/bin/"
+  # What a debugger wants would make the disk four times as large as it is.
+  for program in snowguard snowguard-exporter; do strip -o "$tree/usr/bin/$program" "$bin/$program"; done
   cp -r "$here"/tests/machine/guest/. "$here/tests/machine/system" "$tree/machine/"
   cp "$here/nixos-module/systemd/snowguard.service" "$tree/machine/system/parts/"
   echo '# @watchdog@' >>"$tree/machine/system/parts/snowguard.service"

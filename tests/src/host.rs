@@ -79,7 +79,7 @@ impl Host {
     }
 
     /// Writes a rule file and the configuration: this, a tick of one second, those rules, and
-    /// Nix where the text names no other.
+    /// Nix where the text names no other, and an exporter that looks anew whenever it is asked.
     pub fn configure(&self, rules: &str, text: &str) {
         // Whatever is in a test's store came only now.
         let text = if text.contains("keep_recent") {
@@ -103,7 +103,8 @@ impl Host {
             fs::write(path, rules).unwrap();
             "[rules]\nfiles = ['/etc/snowguard/test.rules.yaml']\n"
         };
-        fs::write(self.config(), format!("{watchdog}{files}{text}")).unwrap();
+        let exporter = "[exporter]\ncollect_share = '100%'\n";
+        fs::write(self.config(), format!("{exporter}{watchdog}{files}{text}")).unwrap();
     }
 
     /// The file of the configuration.

@@ -60,6 +60,20 @@ fn the_share_of_the_time_for_weighing_is_whole_per_cent_and_none_is_off() {
 }
 
 #[test]
+fn the_share_of_the_time_for_collections_is_never_none() {
+    let share = |text: &str| {
+        let text = format!("[exporter]\ncollect_share = '{text}'");
+        Settings::parse(&text).map(|settings| settings.collect_share)
+    };
+    assert_eq!(share("25%").unwrap(), Share::percent(25).unwrap());
+    assert_eq!(
+        Settings::default().collect_share,
+        Share::percent(3).unwrap()
+    );
+    assert!(share("0%").unwrap_err().contains("at least 1%"));
+}
+
+#[test]
 fn the_lock_file_of_the_flake_is_named_as_the_host_names_it() {
     let settings = Settings::parse("[exporter]\nflake_lock = '/srv/flake.lock'").unwrap();
     assert_eq!(
@@ -81,7 +95,7 @@ fn an_unknown_key_is_an_error_with_its_line_and_the_known_ones() {
     let inner = refusal("[exporter]\nlisten = ':1'\nlisten-address = ':2'\n");
     assert!(inner.contains("line 3"), "{inner}");
     assert!(
-        inner.contains("expected one of `listen`, `collectors`, `weigh_share`"),
+        inner.contains("expected one of `listen`, `collectors`, `collect_share`"),
         "{inner}"
     );
     let collector = refusal("[exporter.collectors]\nstores = true\n");

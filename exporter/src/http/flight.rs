@@ -1,13 +1,21 @@
-//! One collection at a time: those who ask while one runs share its result.
+//! One collection at a time: those who ask while one runs share its result, and so do those who
+//! ask so soon after it that another would take more of the time than collections may.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::SystemTime,
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{sync::watch, task::spawn_blocking};
 
-use crate::collect::{Registry, Snapshot};
+use crate::{
+    collect::{Registry, Snapshot},
+    weigh::Share,
+};
+
+/// However long a collection took, its result is not given for longer than this: less than any
+/// usual interval between two scrapes.
+const AT_MOST: Duration = Duration::from_secs(5);
 
 type Landing = watch::Receiver<Option<Arc<Snapshot>>>;
 
@@ -16,23 +24,44 @@ type Landing = watch::Receiver<Option<Arc<Snapshot>>>;
 pub(super) struct Flight {
     registry: Arc<Mutex<Arc<Mutex<Registry>>>>,
     under_way: Arc<Mutex<Option<Landing>>>,
+    landed: Arc<Mutex<Option<Landed>>>,
+    share: Mutex<Share>,
+}
+
+/// The collection that ended last.
+#[derive(Debug)]
+struct Landed {
+    snapshot: Arc<Snapshot>,
+    ended: Instant,
+    took: Duration,
 }
 
 impl Flight {
-    pub(super) fn new(registry: Registry) -> Self {
+    pub(super) fn new(registry: Registry, share: Share) -> Self {
         Self {
             registry: Arc::new(Mutex::new(Arc::new(Mutex::new(registry)))),
             under_way: Arc::default(),
+            landed: Arc::default(),
+            share: Mutex::new(share),
         }
     }
 
     pub(super) fn replace(&self, registry: Registry) {
-        *lock(&self.registry) = Arc::new(Mutex::new(registry));
+        let mut now = lock(&self.registry);
+        *now = Arc::new(Mutex::new(registry));
+        *lock(&self.landed) = None;
     }
 
-    /// The result of the collection under way, or of one that begins now. `None` if it was
-    /// abandoned because the program ends.
+    pub(super) fn hold_to(&self, share: Share) {
+        *lock(&self.share) = share;
+    }
+
+    /// The result of the collection under way, of the last one if it ended just now, or of one
+    /// that begins now. `None` if it was abandoned because the program ends.
     pub(super) async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        if let Some(snapshot) = self.fresh() {
+            return Some(snapshot);
+        }
         let mut landing = {
             let mut under_way = lock(&self.under_way);
             match under_way.as_ref() {
@@ -45,19 +74,41 @@ impl Flight {
         landed.clone()
     }
 
+    fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let share = *lock(&self.share);
+        let landed = lock(&self.landed);
+        let last = landed.as_ref()?;
+        (last.ended.elapsed() < rest(last.took, share)).then(|| Arc::clone(&last.snapshot))
+    }
+
     fn start(&self) -> Landing {
         let (sender, landing) = watch::channel(None);
-        let registry = Arc::clone(&lock(&self.registry));
-        let under_way = Arc::clone(&self.under_way);
+        let now = Arc::clone(&self.registry);
+        let registry = Arc::clone(&lock(&now));
+        let (under_way, landed) = (Arc::clone(&self.under_way), Arc::clone(&self.landed));
         // Reading the host blocks, on a dead network file system for long.
         spawn_blocking(move || {
-            let snapshot = lock(&registry).collect(SystemTime::now());
-            // First this, so that who asks from now on begins a new one.
+            let begun = Instant::now();
+            let snapshot = Arc::new(lock(&registry).collect(SystemTime::now()));
+            // One that was replaced meanwhile is of use only to those who wait for it.
+            if Arc::ptr_eq(&registry, &lock(&now)) {
+                *lock(&landed) = Some(Landed {
+                    snapshot: Arc::clone(&snapshot),
+                    ended: Instant::now(),
+                    took: begun.elapsed(),
+                });
+            }
+            // Before it is sent, so that who asks from now on does not wait for this one.
             *lock(&under_way) = None;
-            sender.send_replace(Some(Arc::new(snapshot)));
+            sender.send_replace(Some(snapshot));
         });
         landing
     }
+}
+
+/// How long to rest after a collection that took so long.
+fn rest(took: Duration, share: Share) -> Duration {
+    (took * (100 - share.get()) / share.get()).min(AT_MOST)
 }
 
 /// The registry catches what its collectors do, and nothing else is done under these locks.
@@ -74,7 +125,7 @@ mod tests {
 
     use snowguard_host::Layout;
 
-    use super::{Arc, Flight};
+    use super::{Arc, Duration, Flight, Instant, Share, lock, rest};
     use crate::{
         collect::{CollectError, Collector, Context, Names, Registry},
         sample::Family,
@@ -111,7 +162,8 @@ mod tests {
             gate,
         };
         let registry = Registry::new(Layout::new("/nonexistent"), &Names::none());
-        let flight = Arc::new(Flight::new(registry.with(Box::new(slow))));
+        let whole = Share::percent(100).unwrap();
+        let flight = Arc::new(Flight::new(registry.with(Box::new(slow)), whole));
         let asking: Vec<_> = (0..5)
             .map(|_| {
                 let flight = Arc::clone(&flight);
@@ -127,5 +179,47 @@ mod tests {
         assert_eq!(collections.load(Ordering::SeqCst), 1);
         assert!(flight.snapshot().await.is_some());
         assert_eq!(collections.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn who_asks_without_pause_gets_the_last_result_until_the_share_of_the_time_allows_another()
+     {
+        let collections = Arc::new(AtomicUsize::new(0));
+        let (closed, gate) = channel();
+        let slow = Slow {
+            collections: Arc::clone(&collections),
+            gate,
+        };
+        let registry = Registry::new(Layout::new("/nonexistent"), &Names::none());
+        let flight = Flight::new(registry.with(Box::new(slow)), Share::percent(3).unwrap());
+        drop(closed);
+        let first = flight.snapshot().await.unwrap();
+        let took = Duration::from_millis(36);
+        let ended_ago = |ago: Duration| {
+            let mut landed = lock(&flight.landed);
+            let last = landed.as_mut().unwrap();
+            (last.took, last.ended) = (took, Instant::now().checked_sub(ago).unwrap());
+        };
+        ended_ago(Duration::ZERO);
+        let again = flight.snapshot().await.unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        // 36 ms are 3 % of 1200 ms.
+        ended_ago(Duration::from_millis(1164));
+        let next = flight.snapshot().await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &next));
+        ended_ago(Duration::ZERO);
+        flight.replace(Registry::new(Layout::new("/nonexistent"), &Names::none()));
+        assert!(!Arc::ptr_eq(&next, &flight.snapshot().await.unwrap()));
+        assert_eq!(collections.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn no_result_is_given_for_longer_than_until_the_next_usual_scrape() {
+        let three = Share::percent(3).unwrap();
+        assert_eq!(rest(Duration::from_secs(20), three), Duration::from_secs(5));
+        assert_eq!(
+            rest(Duration::from_secs(20), Share::percent(100).unwrap()),
+            Duration::ZERO
+        );
     }
 }

@@ -21,6 +21,7 @@ use super::{LIMITS, Limits, Server};
 use crate::{
     collect::{CollectError, Collector, Context, Names, Registry},
     sample::Family,
+    weigh::Share,
 };
 
 /// Says when a collection begins, and ends it when it is let go or the test is over.
@@ -66,7 +67,7 @@ impl Site {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopped) = watch::channel(false);
-        let server = Server::with_limits(registry, limits);
+        let server = Server::with_limits(registry, Share::percent(100).unwrap(), limits);
         let serving = tokio::spawn(async move { server.serve(vec![listener], stopped).await });
         Self {
             address,

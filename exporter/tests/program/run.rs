@@ -81,9 +81,10 @@ impl Running {
     pub(crate) fn start(host: &Host, config: Option<&Path>) -> Self {
         let mut command = with_host(command(), host);
         command.args(["--web.listen-address", "127.0.0.1:0"]);
-        if let Some(config) = config {
-            command.arg("--config").arg(config);
-        }
+        // Most tests ask again at once for what they have just changed.
+        let eager = host.dir.path().join("eager.toml");
+        std::fs::write(&eager, "[exporter]\ncollect_share = '100%'\n").unwrap();
+        command.arg("--config").arg(config.unwrap_or(&eager));
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let (sender, log) = mpsc::channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
