@@ -43,6 +43,8 @@ let
   # While this file is there, an updater is held: see `watchdog/src/act/hold_updater.rs`.
   held.unitConfig.ConditionPathExists = [
     "!${cfg.settings.watchdog.state_dir or "/var/lib/snowguard"}/updater-held"
+    # On a full disk the flag is there.
+    "!/run/snowguard/updater-held"
   ];
   configFile = if canRun then checked else written;
 in

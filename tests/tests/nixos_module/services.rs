@@ -270,7 +270,10 @@ fn an_updater_that_is_held_does_not_start_at_the_next_boot_before_the_watchdog_d
         let condition = &both["services"][unit]["unitConfig"]["ConditionPathExists"];
         assert_eq!(
             *condition,
-            json!(["!/var/lib/snowguard/updater-held"]),
+            json!([
+                "!/var/lib/snowguard/updater-held",
+                "!/run/snowguard/updater-held"
+            ]),
             "{unit}"
         );
     }
@@ -280,7 +283,10 @@ fn an_updater_that_is_held_does_not_start_at_the_next_boot_before_the_watchdog_d
     );
     let services = &elsewhere.unwrap()["services"];
     let condition = &services["nixos-upgrade"]["unitConfig"]["ConditionPathExists"];
-    assert_eq!(*condition, json!(["!/persist/sg/updater-held"]));
+    assert_eq!(
+        *condition,
+        json!(["!/persist/sg/updater-held", "!/run/snowguard/updater-held"])
+    );
     // Where there is no updater, none is made.
     assert_eq!(services["comin"], Value::Null);
 }

@@ -5,6 +5,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
+use nix::sys::signal::Signal;
 use snowguard_tests::{host::Host, lab, wait::until};
 use snowguard_watchdog::record::Step;
 
@@ -103,4 +104,29 @@ fn a_bad_generation_of_a_profile_is_undone_by_the_program_that_activates_it() {
     });
     let link = fs::read_link(host.root().join(PROFILE)).unwrap();
     assert_eq!(link.to_str(), Some("home-4-link"));
+}
+
+#[test]
+fn what_was_done_for_a_profile_ends_when_the_configuration_names_it_no_more() {
+    let host = host();
+    deploy(&host, 1, "works");
+    let watchdog = host.watch();
+    let _ = host.recorded(Step::State, "settled");
+    deploy(&host, 2, "broken");
+    let _ = host.recorded(Step::Done, "rolled_back");
+    let held = host.root().join("var/lib/snowguard/updater-held-home");
+    let root = host
+        .root()
+        .join("nix/var/nix/gcroots/snowguard/rollback-target-home");
+    assert!(held.exists() && root.is_symlink());
+
+    host.configure(UNHEALTHY, "[gc]\nmode = 'off'\n");
+    watchdog.signal(Signal::SIGHUP);
+    let released = host.recorded(Step::Act, "updater_released");
+    assert!(
+        released.message.starts_with("profile home: "),
+        "{released:?}"
+    );
+    assert!(!held.exists());
+    assert!(!root.is_symlink());
 }

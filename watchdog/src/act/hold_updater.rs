@@ -1,7 +1,8 @@
 //! The verb that keeps the updater from deploying a closure again that was rolled back from.
 //!
 //! A flag in the state directory, which outlives a reboot, and for each unit a drop-in that lets it
-//! start only without that flag; what runs already is stopped. A mask in `/run` would do nothing:
+//! start only without that flag; what runs already is stopped. Where the state directory takes
+//! nothing, on a full disk, the flag is on tmpfs until it does. A mask in `/run` would do nothing:
 //! the units of NixOS lie in `/etc/systemd/system`, which goes before it (`systemd.unit(5)`), while
 //! drop-ins of all directories are read together. The NixOS module gives the units the same
 //! condition for good, so that it holds from the first moment of a boot.
@@ -22,7 +23,7 @@ mod units;
 pub use units::Manager;
 
 const ATTEMPT: &str = "hold the updater";
-/// The flag, in the state directory: as long as it is there, the updater is held.
+/// The flag, in the state directory or, for want of room there, in that of this boot: as long as it is there, the updater is held.
 pub const FLAG: &str = "updater-held";
 /// How long a command of the configuration may take.
 const HOOK: Duration = Duration::from_secs(30);
@@ -62,6 +63,8 @@ pub struct HoldUpdater {
     pub layout: Layout,
     /// The state directory, as the host names it.
     pub state_dir: PathBuf,
+    /// The directory of this boot, as the host names it: for what the other has no room for.
+    pub run_dir: PathBuf,
     /// The running systemd; without one no unit is held.
     pub systemd: Option<Manager>,
     /// The profile whose updater it is, `None` for the system's.
@@ -90,14 +93,19 @@ impl HoldUpdater {
     pub fn hold(&self, closure: &str) -> Result<Option<String>, FactError> {
         let mut did = Vec::new();
         let name = self.name(FLAG, "");
-        let flag = self.file(&name);
         let text = format!("{closure}\n");
-        if self.read(&flag)?.as_deref() != Some(text.as_str()) {
-            keep::replace(&flag, text.as_bytes()).map_err(|cause| {
-                FactError::io(ATTEMPT, &flag, &cause, "free some space on its file system")
-            })?;
-            did.push(format!("{name:?} says so"));
+        let said = self.read(&name)?;
+        self.settle(&name)?;
+        if said.as_deref() != Some(text.as_str()) {
+            let lasts = self.write(&name, text.as_bytes())?;
+            let until = if lasts {
+                ""
+            } else {
+                ", in this boot alone for want of room on the disk"
+            };
+            did.push(format!("{name:?} says so{until}"));
         }
+        self.settle(&self.name("updater", ".json"))?;
         let mut done = self.done()?;
         let hooked = self.hook_once(closure, &mut done, &mut did);
         let barred = self.bar(&mut done, &mut did);
@@ -115,7 +123,7 @@ impl HoldUpdater {
         if done.hook.is_some() {
             did.push(self.unhook(&done)?.to_owned());
         }
-        self.remove(&self.file(&self.name(FLAG, "")))?;
+        self.remove(&self.name(FLAG, ""))?;
         if let Some(systemd) = &self.systemd {
             systemd.unbar(&self.drop_in())?;
             for unit in &done.stopped {
@@ -124,7 +132,7 @@ impl HoldUpdater {
                 }
             }
         }
-        self.remove(&self.file(&self.name("updater", ".json")))?;
+        self.remove(&self.name("updater", ".json"))?;
         did.push("what was held may start".to_owned());
         Ok(did.join(", "))
     }
@@ -134,9 +142,10 @@ impl HoldUpdater {
         let Some(systemd) = &self.systemd else {
             return Ok(());
         };
-        let flag = self.state_dir.join(self.name(FLAG, ""));
+        let name = self.name(FLAG, "");
+        let flags = [&self.state_dir, &self.run_dir].map(|directory| directory.join(&name));
         for unit in &self.updaters.units {
-            if systemd.bar(unit, &self.drop_in(), &flag)? {
+            if systemd.bar(unit, &self.drop_in(), &flags)? {
                 did.push(format!("{unit} may not start"));
             }
         }
@@ -209,42 +218,65 @@ impl HoldUpdater {
     }
 
     fn done(&self) -> Result<Done, FactError> {
-        let path = self.file(&self.name("updater", ".json"));
-        match self.read(&path)? {
+        let name = self.name("updater", ".json");
+        match self.read(&name)? {
             None => Ok(Done::default()),
             Some(text) => serde_json::from_str(&text).map_err(|cause| {
-                FactError::malformed(ATTEMPT, &path, cause.to_string(), "remove it")
+                FactError::malformed(ATTEMPT, self.lasting(&name), cause.to_string(), "remove it")
             }),
         }
     }
 
     fn keep(&self, done: &Done) -> Result<(), FactError> {
-        let path = self.file(&self.name("updater", ".json"));
-        let text = serde_json::to_vec_pretty(done)
-            .map_err(|cause| FactError::malformed(ATTEMPT, &path, cause.to_string(), ""))?;
-        keep::replace(&path, &text).map_err(|cause| {
-            FactError::io(ATTEMPT, &path, &cause, "free some space on its file system")
-        })
+        let name = self.name("updater", ".json");
+        let text = serde_json::to_vec_pretty(done).map_err(|cause| {
+            FactError::malformed(ATTEMPT, self.lasting(&name), cause.to_string(), "")
+        })?;
+        self.write(&name, &text).map(|_| ())
     }
 
-    fn read(&self, path: &Path) -> Result<Option<String>, FactError> {
-        match fs::read_to_string(path) {
-            Ok(text) => Ok(Some(text)),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(FactError::io(ATTEMPT, path, &cause, "remove it")),
+    /// The file of this name; that of this boot, if there is one, is the newer.
+    fn read(&self, name: &str) -> Result<Option<String>, FactError> {
+        for path in [self.spare(name), self.lasting(name)] {
+            match fs::read_to_string(&path) {
+                Ok(text) => return Ok(Some(text)),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => return Err(FactError::io(ATTEMPT, &path, &cause, "remove it")),
+            }
+        }
+        Ok(None)
+    }
+
+    /// False if only this boot will know of it.
+    fn write(&self, name: &str, text: &[u8]) -> Result<bool, FactError> {
+        let (lasting, spare) = (self.lasting(name), self.spare(name));
+        match keep::replace(&lasting, text) {
+            Ok(()) => {
+                gone(&spare)?;
+                Ok(true)
+            }
+            Err(cause) => match keep::replace(&spare, text) {
+                Ok(()) => Ok(false),
+                Err(_) => {
+                    let cure = "free some space on its file system";
+                    Err(FactError::io(ATTEMPT, &lasting, &cause, cure))
+                }
+            },
         }
     }
 
-    fn remove(&self, path: &Path) -> Result<(), FactError> {
-        match fs::remove_file(path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FactError::io(
-                "let the updater go",
-                path,
-                &cause,
-                "remove it",
-            )),
-            _ => Ok(()),
+    /// Brings what went to the directory of this boot to where it lasts, once there is room.
+    fn settle(&self, name: &str) -> Result<(), FactError> {
+        match fs::read(self.spare(name)) {
+            Ok(text) => self.write(name, &text).map(|_| ()),
+            // What is wrong with it, who reads it says.
+            Err(_) => Ok(()),
         }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), FactError> {
+        gone(&self.spare(name))?;
+        gone(&self.lasting(name))
     }
 
     /// The name of a file of this updater.
@@ -260,8 +292,24 @@ impl HoldUpdater {
         self.name("zz-snowguard-hold", ".conf")
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    fn lasting(&self, name: &str) -> PathBuf {
         self.layout.inside(&self.state_dir).join(name)
+    }
+
+    fn spare(&self, name: &str) -> PathBuf {
+        self.layout.inside(&self.run_dir).join(name)
+    }
+}
+
+fn gone(path: &Path) -> Result<(), FactError> {
+    match fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(FactError::io(
+            "let the updater go",
+            path,
+            &cause,
+            "remove it",
+        )),
+        _ => Ok(()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! those run beside the watchdog even where `--root` points it at another store.
 
 use std::{
+    fs::File,
     io::{self, Read},
     os::unix::process::CommandExt,
     path::Path,
@@ -59,6 +60,24 @@ impl Fault {
     }
 }
 
+/// The fault of a probe, where what the watchdog itself could get right after it says whose it is: a
+/// look-up of a name, say, keeps to itself that it lacked a descriptor.
+pub(super) fn whose(fault: Fault, means: io::Result<()>) -> Fault {
+    match means {
+        Err(cause) if !fault.blind => {
+            let lack = Fault::begin(&format!("cannot probe: {}", fault.why), &cause);
+            if lack.blind { lack } else { fault }
+        }
+        _ => fault,
+    }
+}
+
+/// Whether descriptors can be had, as many as a probe needs.
+pub(super) fn means() -> io::Result<()> {
+    let held: io::Result<Vec<File>> = (0..4).map(|_| File::open("/dev/null")).collect();
+    held.map(drop)
+}
+
 /// The program ends with 0.
 pub(crate) fn check(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
     tried(program, args, timeout).map_err(|fault| fault.why)
@@ -71,7 +90,12 @@ pub(super) fn tried(program: &Path, args: &[String], timeout: Duration) -> Resul
 
 /// What a program that ends with 0 prints, as far as it is at most a mebibyte.
 pub(crate) fn output(program: &Path, args: &[String], timeout: Duration) -> Result<String, String> {
-    run(program, args, timeout, Stdio::piped()).map_err(|fault| fault.why)
+    printed(program, args, timeout).map_err(|fault| fault.why)
+}
+
+/// The same, where it matters whether it could be run at all.
+pub(super) fn printed(program: &Path, args: &[String], timeout: Duration) -> Result<String, Fault> {
+    run(program, args, timeout, Stdio::piped())
 }
 
 /// Runs the program, without a shell, with an empty environment, in a process group of its own
@@ -159,5 +183,20 @@ mod tests {
         };
         assert!(blind(Errno::EAGAIN) && blind(Errno::EMFILE));
         assert!(!blind(Errno::ENOENT) && !blind(Errno::EACCES));
+    }
+
+    #[test]
+    fn a_probe_that_fails_while_the_watchdog_lacks_descriptors_says_nothing_of_the_host() {
+        let fault = || Fault::from("cannot look up web: Name or service not known".to_owned());
+        let lack = |errno: Errno| Err(io::Error::from_raw_os_error(errno as i32));
+        let blind = whose(fault(), lack(Errno::EMFILE));
+        assert!(blind.blind, "{blind:?}");
+        assert!(
+            blind.why.contains("cannot look up web") && blind.why.contains("Too many open files"),
+            "{blind:?}"
+        );
+        assert_eq!(whose(fault(), Ok(())), fault());
+        assert_eq!(whose(fault(), lack(Errno::ENOENT)), fault());
+        assert!(means().is_ok());
     }
 }

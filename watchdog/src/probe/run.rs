@@ -297,7 +297,7 @@ fn check(
 ) -> Answer {
     let timeout = config.timeout;
     let answer = match &config.check {
-        Check::Tcp { address } => tcp::check(address, timeout),
+        Check::Tcp { address } => tcp::check(address, timeout).map_err(Fault::from),
         Check::Http {
             url,
             status,
@@ -311,8 +311,9 @@ fn check(
                 own
             };
             http::check(url, status, body_contains.as_deref(), trusted, timeout)
+                .map_err(Fault::from)
         }
-        Check::Command { program, args } => return command::tried(program, args, timeout),
+        Check::Command { program, args } => command::tried(program, args, timeout),
         Check::Systemd {
             units,
             max_restarts,
@@ -325,11 +326,11 @@ fn check(
             };
             systemd::check(&means.systemctl, &wanted, restarts, look, timeout)
         }
-        Check::Writable { directory } => writable::check(directory, name),
-        Check::Dns { host } => dns::check(host),
-        Check::DefaultRoute { family } => route::check(&means.net, *family),
+        Check::Writable { directory } => writable::check(directory, name).map_err(Fault::from),
+        Check::Dns { host } => dns::check(host).map_err(Fault::from),
+        Check::DefaultRoute { family } => route::check(&means.net, *family).map_err(Fault::from),
     };
-    answer.map_err(Fault::from)
+    answer.map_err(|fault| command::whose(fault, command::means()))
 }
 
 #[cfg(test)]

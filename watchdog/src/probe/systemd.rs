@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use super::{command, run::Look};
+use super::{
+    command::{self, Fault},
+    run::Look,
+};
 
 /// How often systemd has restarted a unit by itself, from one look to the next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +49,7 @@ pub(super) fn check(
     seen: &mut BTreeMap<String, Restarts>,
     look: Look,
     timeout: Duration,
-) -> Result<String, String> {
+) -> Result<String, Fault> {
     let mut wrong = Vec::new();
     if !wanted.units.is_empty() {
         let mut args = vec![
@@ -55,7 +58,7 @@ pub(super) fn check(
             "--".to_owned(),
         ];
         args.extend(wanted.units.iter().cloned());
-        let said = command::output(systemctl, &args, timeout)?;
+        let said = command::printed(systemctl, &args, timeout)?;
         for unit in wanted.units {
             if let Err(why) = judge(unit, &said, wanted.max_restarts, seen, look) {
                 wrong.push(why);
@@ -64,7 +67,7 @@ pub(super) fn check(
     }
     if let Some(most) = wanted.max_failed {
         let args = ["show".to_owned(), "--property=NFailedUnits".to_owned()];
-        let said = command::output(systemctl, &args, timeout)?;
+        let said = command::printed(systemctl, &args, timeout)?;
         let failed = value(&said, "NFailedUnits").and_then(|n| n.parse::<u64>().ok());
         match failed {
             None => wrong.push(format!(
@@ -79,7 +82,7 @@ pub(super) fn check(
     if wrong.is_empty() {
         Ok("all units are well".to_owned())
     } else {
-        Err(wrong.join("; "))
+        Err(wrong.join("; ").into())
     }
 }
 

@@ -107,8 +107,12 @@ pub fn families(
         ),
         Family::gauge(
             "snowguard_updater_held",
-            "1 while the updater is kept from deploying a condemned closure again",
-            truth(!matches!(machine.updater(), Updater::Free {})),
+            "1 while the updater is kept from deploying a condemned closure again; 0 also while that fails",
+            truth(match machine.updater() {
+                Updater::Free {} => false,
+                Updater::Held { failing, .. } => failing.is_none(),
+                Updater::Lifting { .. } => true,
+            }),
         ),
         held(machine),
         Family::gauge(

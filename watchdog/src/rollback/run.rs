@@ -263,6 +263,19 @@ pub fn tick(
     machine
 }
 
+/// Lets the updater go of a machine that nobody tends any more.
+pub fn let_go(machine: Machine, policy: &Policy, now_ms: i64, hands: &mut Hands<'_>) -> Machine {
+    let log = Log {
+        mode: policy.mode,
+        now_ms,
+    };
+    let released = machine.clone().let_go();
+    match log.keep(&machine, released, Vec::new(), hands) {
+        Some(machine) => log.hold_updater(machine, policy, hands),
+        None => machine,
+    }
+}
+
 /// The condemned deploy, if observe mode has just decided about it.
 fn would_begin<'a>(before: &Machine, after: &'a Machine) -> Option<&'a Bad> {
     match (before.state(), after.state()) {

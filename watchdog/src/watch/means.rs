@@ -228,6 +228,7 @@ pub(super) fn hold_updater(layout: &Layout, settings: &Settings) -> HoldUpdater 
         updaters: settings.updaters.clone(),
         layout: layout.clone(),
         state_dir: settings.state_dir.clone(),
+        run_dir: PathBuf::from(RUN_DIR),
         profile: None,
         systemd: match way(layout) {
             Way::Systemd(systemd) => Some(Manager {

@@ -40,6 +40,7 @@ use crate::{
 
 mod boot_menu;
 mod collection;
+mod departed;
 mod incident;
 mod profiles;
 mod reserve;
@@ -78,6 +79,8 @@ pub(super) struct Remedies {
     released: Option<SystemTime>,
     /// The same for profiles that are no system, by name.
     profiles: BTreeMap<String, Instance>,
+    /// Those that the configuration names no more, as long as something is owed of them.
+    departed: BTreeMap<String, Instance>,
     ballast: Ballast,
     /// What was wrong with it when it was last made or dropped.
     ballast_error: Option<String>,
@@ -123,6 +126,7 @@ impl Remedies {
             machine_kept,
             incident,
             released: None,
+            departed: departed::find(layout, settings),
             profiles,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             ballast_error: None,
@@ -138,6 +142,7 @@ impl Remedies {
         able_to_act(&self.layout, settings)?;
         let before = std::mem::take(&mut self.profiles);
         self.profiles = profiles::load(&self.layout, settings, before)?;
+        self.departed = departed::find(&self.layout, settings);
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
         // Other limits may help where those before did not.
         self.restraint.rest_no_more();
@@ -196,6 +201,7 @@ impl Remedies {
         self.release();
         self.rollback(looked, now_ms, counters);
         self.roll_back_profiles(looked, now_ms, counters);
+        self.let_departed_go(now_ms, counters);
         let goes_on = self.in_incident();
         let place_is_out = self.machine.lease().is_out();
         self.incident.look(goes_on, place_is_out, &self.settings);

@@ -73,6 +73,7 @@ esac
             updaters,
             layout: Layout::new(self.dir.path()).with_proc(self.path("proc")),
             state_dir: PathBuf::from("/state"),
+            run_dir: PathBuf::from("/boot-only"),
             profile: None,
             systemd: Some(Manager {
                 systemctl: self.path("systemctl"),
@@ -126,6 +127,38 @@ fn an_updater_that_runs_is_stopped_cannot_start_and_runs_again_after_the_hold() 
     assert!(!host.path("state/updater-held").exists());
     assert_eq!(fs::read_dir(host.path("units")).expect("units").count(), 0);
     verb.release().expect("released already");
+}
+
+#[test]
+fn a_state_directory_that_takes_nothing_does_not_let_the_updater_go() {
+    let host = Host::with(&["comin.service active simple"]);
+    host.boot("one");
+    let verb = host.verb(Updaters::default());
+    // Directories in the place of the temporary files: no write can succeed there.
+    let full = ["state/updater-held.new", "state/updater.json.new"].map(|name| host.path(name));
+    for path in &full {
+        fs::create_dir(path).expect("directory");
+    }
+    let said = verb.hold(BAD).expect("held").expect("something was done");
+    assert!(said.contains("in this boot alone"), "{said}");
+    assert!(host.path("boot-only/updater-held").exists());
+    let drop_in = host.path("units/comin.service.d/zz-snowguard-hold.conf");
+    let text = fs::read_to_string(drop_in).expect("drop-in");
+    assert!(
+        text.contains("ConditionPathExists=!/boot-only/updater-held"),
+        "{text}"
+    );
+    assert_eq!(verb.hold(BAD).expect("held still"), None);
+    for path in &full {
+        fs::remove_dir(path).expect("room");
+    }
+    // As soon as there is room, it outlives a reboot.
+    assert_eq!(verb.hold(BAD).expect("held"), None);
+    assert!(host.path("state/updater-held").exists());
+    assert!(!host.path("boot-only/updater-held").exists());
+    verb.release().expect("released");
+    assert_eq!(host.unit("comin.service"), "active");
+    assert!(!host.path("state/updater-held").exists());
 }
 
 #[test]

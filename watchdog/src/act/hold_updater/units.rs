@@ -1,6 +1,7 @@
 //! The updaters that are units of systemd.
 
 use std::{
+    fmt::Write as _,
     fs, io,
     path::{Path, PathBuf},
     time::Duration,
@@ -31,14 +32,15 @@ pub(super) struct Running {
 }
 
 impl Manager {
-    /// Lets a unit start only while there is no flag. True if that was not so.
-    pub(super) fn bar(&self, unit: &str, name: &str, flag: &Path) -> Result<bool, FactError> {
+    /// Lets a unit start only while there is none of these flags. True if that was not so.
+    pub(super) fn bar(&self, unit: &str, name: &str, flags: &[PathBuf]) -> Result<bool, FactError> {
         // A path with `%` or a space would be read as something else; the configuration has none.
-        let text = format!(
-            "# Snowguard holds this updater; `snowguard release` ends that.\n[Unit]\n\
-             ConditionPathExists=!{}\n",
-            flag.display()
-        );
+        let mut text =
+            "# Snowguard holds this updater; `snowguard release` ends that.\n[Unit]\n".to_owned();
+        for flag in flags {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "ConditionPathExists=!{}", flag.display());
+        }
         let path = self.units.join(format!("{unit}.d")).join(name);
         match fs::read_to_string(&path) {
             Ok(found) if found == text => return Ok(false),

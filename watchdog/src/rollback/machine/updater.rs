@@ -18,6 +18,13 @@ impl Machine {
         &self.updater
     }
 
+    /// The machine when nobody tends it any more: the updater is held no longer.
+    #[must_use]
+    pub fn let_go(mut self) -> Self {
+        self.release_updater();
+        self
+    }
+
     /// Holds the updater: it would bring the condemned closure again.
     pub(super) fn hold_updater(&mut self, bad: &Bad, target: &GenerationId, now: i64) {
         self.updater = Updater::Held {

@@ -159,6 +159,7 @@ impl Tree {
                 updaters: Updaters::default(),
                 layout: Layout::new(&self.0),
                 state_dir: "/state".into(),
+                run_dir: "/boot-only".into(),
                 systemd: None,
                 profile: None,
             },

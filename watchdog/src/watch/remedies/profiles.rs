@@ -33,14 +33,17 @@ use crate::{
     },
 };
 
+/// What the name of a machine's document begins with.
+pub(super) const FILE: &str = "rollback-profile-";
+
 /// The machine of one profile.
 pub(super) struct Instance {
     pub(super) machine: Machine,
     pub(super) kept: Keep,
 }
 
-/// The machines of all profiles of the configuration. One that is in it no more is forgotten; what
-/// it was is on disk still.
+/// The machines of all profiles of the configuration. One that is in it no more is forgotten here;
+/// what it was is on disk still, and what is owed of it is for `departed`.
 pub(super) fn load(
     layout: &Layout,
     settings: &Settings,
@@ -51,7 +54,7 @@ pub(super) fn load(
         let instance = match before.remove(name) {
             Some(instance) => instance,
             None => {
-                let file = format!("rollback-profile-{name}");
+                let file = format!("{FILE}{name}");
                 let (machine, kept) = load_machine(layout, settings, &file)?;
                 Instance { machine, kept }
             }
@@ -109,6 +112,26 @@ impl Remedies {
         }
     }
 
+    pub(super) fn profile_verbs(&self, name: &str, profile: &Profile) -> ProfileVerbs {
+        let mut updater = hold_updater(&self.layout, &self.settings);
+        updater.updaters = profile.updaters.clone();
+        updater.profile = Some(name.to_owned());
+        ProfileVerbs {
+            profile: SetProfile {
+                profile: self.layout.inside(&profile.profile),
+                lock_deadline: PROFILE_LOCK,
+            },
+            activate: Activate {
+                switch: switch(&self.layout, self.ending.clone()),
+                name: name.to_owned(),
+                profile: profile.profile.clone(),
+                command: profile.activate.clone(),
+            },
+            root: TargetRoot::of_profile(&self.layout, name),
+            updater,
+        }
+    }
+
     fn roll_back(
         &mut self,
         name: &str,
@@ -153,24 +176,8 @@ impl Remedies {
             unanswered: looked.unanswered,
             targets: &targets,
         };
-        let mut updater = hold_updater(&self.layout, &self.settings);
-        updater.updaters = profile.updaters.clone();
-        updater.profile = Some(name.to_owned());
         let mut verbs = Undisturbed {
-            verbs: ProfileVerbs {
-                profile: SetProfile {
-                    profile: self.layout.inside(&profile.profile),
-                    lock_deadline: PROFILE_LOCK,
-                },
-                activate: Activate {
-                    switch: switch(&self.layout, self.ending.clone()),
-                    name: name.to_owned(),
-                    profile: profile.profile.clone(),
-                    command: profile.activate.clone(),
-                },
-                root,
-                updater,
-            },
+            verbs: self.profile_verbs(name, profile),
             stop: self.running.as_ref().map(|running| &running.stop),
             stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
             patience: TO_STOP,
