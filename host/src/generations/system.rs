@@ -16,8 +16,9 @@ const ATTEMPT: &str = "read the state of the system";
 pub struct SystemLink {
     /// The store path.
     pub path: PathBuf,
-    /// The generation of the `system` profile that is this store path. `None` if there is none:
-    /// after `nixos-rebuild test`, or when the generation was deleted under the running system.
+    /// The generation of the `system` profile that is this store path, or a wrapper of it (deploy-rs).
+    /// `None` if there is none: after `nixos-rebuild test`, when another profile leads to it (comin),
+    /// or when the generation was deleted under the running system.
     pub generation: Option<u64>,
 }
 
@@ -53,14 +54,18 @@ impl System {
                 generation: Some(g.id.number),
             });
         let running_link = layout.inside("/run/current-system");
-        let running = follow(&running_link, profile)?;
-        let booted = follow(&layout.inside("/run/booted-system"), profile)?;
+        let running = follow(layout, &running_link, profile)?;
+        let booted = follow(layout, &layout.inside("/run/booted-system"), profile)?;
         let activated = match &running {
             Some(_) => modified(&running_link)?,
             None => None,
         };
         let reboot_required = match (&booted, &current) {
-            (Some(booted), Some(current)) => reboot_required(layout, &booted.path, &current.path)?,
+            (Some(booted), Some(current)) => {
+                let wrapped = unwrapped(layout, &current.path);
+                let current = wrapped.as_deref().unwrap_or(&current.path);
+                reboot_required(layout, &booted.path, current)?
+            }
             _ => None,
         };
         Ok(Self {
@@ -90,8 +95,28 @@ impl System {
     }
 }
 
-fn follow(link: &Path, profile: Option<&Profile>) -> Result<Option<SystemLink>> {
-    Ok(link_target(ATTEMPT, link)?.map(|path| with_generation(path, profile)))
+fn follow(layout: &Layout, link: &Path, profile: Option<&Profile>) -> Result<Option<SystemLink>> {
+    let Some(path) = link_target(ATTEMPT, link)? else {
+        return Ok(None);
+    };
+    let mut found = with_generation(path, profile);
+    if found.generation.is_none() {
+        let all = profile.into_iter().flat_map(|profile| &profile.generations);
+        let wrappers =
+            all.filter(|g| unwrapped(layout, &g.id.target).as_ref() == Some(&found.path));
+        found.generation = wrappers.map(|g| g.id.number).max();
+    }
+    Ok(Some(found))
+}
+
+/// The system that a wrapper of it leads to: deploy-rs puts one into the profile, a tree of links to
+/// the system beside a program of its own, and activates the system (`activate.nixos` of its flake).
+fn unwrapped(layout: &Layout, generation: &Path) -> Option<PathBuf> {
+    // A system's own init is no link, or one to systemd.
+    let init = fs::read_link(layout.inside(generation.join("init"))).ok()?;
+    let system = init.parent()?;
+    let is_one = init.ends_with("init") && system.parent() == generation.parent();
+    is_one.then(|| system.to_owned())
 }
 
 pub(super) fn with_generation(path: PathBuf, profile: Option<&Profile>) -> SystemLink {

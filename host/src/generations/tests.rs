@@ -112,6 +112,24 @@ fn a_running_system_that_is_no_generation_has_a_path_and_no_number() {
 }
 
 #[test]
+fn a_wrapper_in_the_profile_is_the_generation_of_the_system_that_it_leads_to() {
+    let host = Host::new();
+    let system = host.system("a-nixos-system", "linux-1");
+    let wrapper = "/nix/store/b-activatable-nixos-system";
+    for part in ["init", "initrd", "kernel", "kernel-modules"] {
+        host.link(&format!("{wrapper}/{part}"), &format!("{system}/{part}"));
+    }
+    host.profile_link("system-7-link", wrapper);
+    host.profile_link("system", "system-7-link");
+    host.link("/run/current-system", &system);
+    host.link("/run/booted-system", &system);
+    let state = host.system_state();
+    assert_eq!(state.running.unwrap().generation, Some(7));
+    assert_eq!(state.booted.unwrap().generation, Some(7));
+    assert_eq!(state.reboot_required, Some(false));
+}
+
+#[test]
 fn no_reboot_is_required_when_only_user_space_changed() {
     let host = Host::new();
     for name in ["sys-1", "sys-2"] {

@@ -119,7 +119,7 @@ fn both_programs_check_the_settings_when_the_system_is_built() {
     let file = "--config /nix/store/cccccccccccccccccccccccccccccccc-written-snowguard.toml\n";
     for program in [
         "snowguard-exporter --check-config ",
-        "snowguard check-config ",
+        "snowguard check-config --elsewhere ",
     ] {
         assert!(check.contains(&format!("{program}{file}")), "{check}");
     }

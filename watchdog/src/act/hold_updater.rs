@@ -28,7 +28,7 @@ pub const FLAG: &str = "updater-held";
 /// How long a command of the configuration may take.
 const HOOK: Duration = Duration::from_secs(30);
 /// Taken by `switch-to-configuration` while it switches.
-const SWITCH_LOCK: &str = "/run/nixos/switch-to-configuration.lock";
+pub const SWITCH_LOCK: &str = "/run/nixos/switch-to-configuration.lock";
 
 /// What the configuration says of updaters.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -99,7 +99,7 @@ pub(super) enum Command {
     /// Tell what was decided and done, incident by incident.
     History(History),
     /// Check the configuration and the rule files.
-    CheckConfig(Facts),
+    CheckConfig(CheckConfig),
     /// Check rule files, or run their unit tests, as promtool does.
     Rules {
         #[command(subcommand)]
@@ -163,6 +163,16 @@ pub(super) struct Facts {
     /// Print JSON: bytes, and times in UTC.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckConfig {
+    #[command(flatten)]
+    pub(super) facts: Facts,
+
+    /// The file is for another host: do not compare its limits with the disks of this one.
+    #[arg(long)]
+    pub(super) elsewhere: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]

@@ -11,7 +11,7 @@ use snowguard_exporter::{
 use snowguard_rules::RuleSet;
 use snowguard_watchdog::{config::Settings, watch};
 
-use super::{Host, arguments::Facts, failure::Failure, page::Page, table::Table, text};
+use super::{Host, arguments::CheckConfig, failure::Failure, page::Page, table::Table, text};
 
 #[derive(Serialize)]
 struct Report {
@@ -21,12 +21,14 @@ struct Report {
     settings: BTreeMap<String, String>,
 }
 
-pub(super) fn run(host: &Host, asked: &Facts, page: &mut Page<'_>) -> Result<(), Failure> {
+pub(super) fn run(host: &Host, asked: &CheckConfig, page: &mut Page<'_>) -> Result<(), Failure> {
     let settings = host.settings()?;
     let rules = watch::load_rules(&host.layout, &settings)?;
-    watch::fits(&host.layout, &settings).map_err(Failure::Limits)?;
+    if !asked.elsewhere {
+        watch::fits(&host.layout, &settings).map_err(Failure::Limits)?;
+    }
     let summary = summary(&settings, &rules);
-    if asked.json {
+    if asked.facts.json {
         return page.json(&Report {
             file: match &host.source {
                 Source::Named(path) => Some(text::lossless(path)),

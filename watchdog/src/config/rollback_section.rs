@@ -13,7 +13,7 @@ use super::Settings;
 use crate::{
     act::hold_updater::Updaters,
     http,
-    probe::config::MAX_TIMEOUT,
+    probe::{ProbeConfig, Severity, config::MAX_TIMEOUT},
     record::Mode,
     rollback::{
         fleet_lock::FleetLock,
@@ -297,6 +297,21 @@ pub(super) fn check(settings: &Settings) -> Result<(), String> {
              could ever be verified"
                 .to_owned(),
         );
+    }
+    let decides = |probe: &&ProbeConfig| probe.severity == Severity::Required;
+    if let Some((name, (key, span))) = (settings.probes.iter())
+        .filter(|(_, probe)| decides(probe))
+        .flat_map(|(name, probe)| {
+            [("interval", probe.interval), ("grace", probe.grace)].map(|span| (name, span))
+        })
+        .find(|(_, (_, span))| *span + rollback.verify_soak >= rollback.verify_window)
+    {
+        return Err(format!(
+            "`probes.{name}.{key}` is {}; with `rollback.verify_soak` it must be shorter than \
+             `rollback.verify_window` ({}), or no rollback could be verified by this probe",
+            TimeSpan(span),
+            TimeSpan(rollback.verify_window)
+        ));
     }
     if let Some((name, profile)) = (settings.probes.iter())
         .filter_map(|(name, probe)| Some((name, probe.profile.as_ref()?)))

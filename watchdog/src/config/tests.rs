@@ -76,6 +76,8 @@ fn a_threshold_above_its_ceiling_is_an_error() {
         "[rollback]\nrequire_confirmation = \"5s\"\n",
         "[rollback]\nrequire_confirmation = \"100w\"\n",
         "[rollback]\nverify_soak = \"5m\"\n",
+        "[probes.web]\nkind = \"tcp\"\naddress = \"[::1]:80\"\ninterval = \"150s\"\n",
+        "[probes.web]\nkind = \"tcp\"\naddress = \"[::1]:80\"\ngrace = \"3m\"\n",
         "[rollback]\nverify_soak = \"0s\"\n",
         "[rollback]\nverify_soak = \"1s\"\n",
         "[probes.p]\nkind = \"dns\"\nhost = \"a\"\ninterval = \"10m\"\n",

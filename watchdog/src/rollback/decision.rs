@@ -106,6 +106,9 @@ pub(super) fn name(deploy: &Deploy) -> String {
 
 /// How people are told of a generation.
 pub(super) fn name_of(generation: &GenerationId) -> String {
+    if !generation.has_link() {
+        return format!("{:?} (no generation)", generation.store_path);
+    }
     format!(
         "generation {} ({:?})",
         generation.number, generation.store_path

@@ -9,12 +9,30 @@ use crate::probe::ProbeResult;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenerationId {
-    /// The number in `system-N-link`.
+    /// The number in `system-N-link`; Nix begins with 1, and 0 is a system without a link there.
     pub number: u64,
     /// The store path that the link points to, as the host itself names it.
     pub store_path: String,
     /// Modification time of the link itself, milliseconds since the epoch.
     pub linked_at_ms: i64,
+}
+
+impl GenerationId {
+    /// A system that is no generation of the profile: that of another profile (comin,
+    /// `nixos-rebuild --profile-name`), or what a wrapper in the profile leads to (deploy-rs). It
+    /// becomes a generation when it is gone back to.
+    pub fn without_link(store_path: &str) -> Self {
+        Self {
+            number: 0,
+            store_path: store_path.to_owned(),
+            linked_at_ms: 0,
+        }
+    }
+
+    /// Whether a link of the profile names it.
+    pub fn has_link(&self) -> bool {
+        self.number != 0
+    }
 }
 
 /// What the boot loader starts by default.
@@ -46,6 +64,11 @@ pub struct SystemSeen {
     pub kept: Option<String>,
     /// What tells this boot from others; `None` if it cannot be read.
     pub boot_id: Option<String>,
+    /// What runs is no generation, and yet there to stay: the boot loader starts it, or another
+    /// profile leads to it. One that was activated to be tested is not.
+    pub lasts: bool,
+    /// Somebody's `switch-to-configuration` goes on.
+    pub switching: bool,
 }
 
 /// A deploy: the running system, and the generation it is, if it is one. A `test` activation runs

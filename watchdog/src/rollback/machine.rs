@@ -30,6 +30,7 @@ use crate::{
     record::Mode,
 };
 
+mod activation;
 mod boot;
 mod reboot;
 mod trial;
@@ -37,11 +38,14 @@ mod turn;
 mod undo;
 mod updater;
 
+use activation::Before;
 pub use trial::WatchedSince;
 
 /// The machine: its state, and what outlives every state.
+///
+/// A program that goes back to an older system may be followed by an older one of its own: what it
+/// does not know it leaves out, and what it may not leave out changes the version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Machine {
     version: u32,
     state: State,
@@ -55,6 +59,8 @@ pub struct Machine {
     #[serde(default)]
     failing_long: Option<BTreeSet<String>>,
     #[serde(default)]
+    seen: Option<Before>,
+    #[serde(default)]
     updater: Updater,
     /// The place of this host in the fleet's lock.
     #[serde(default)]
@@ -64,6 +70,9 @@ pub struct Machine {
     returned: Option<(i64, String)>,
     #[serde(skip)]
     looked: Looked,
+    /// When it last saw the system.
+    #[serde(skip)]
+    saw: Looked,
 }
 
 /// When this watchdog looked last, milliseconds since the epoch. By this, it sees that the clock was
@@ -167,10 +176,12 @@ impl Default for Machine {
             denied: Vec::new(),
             failing: BTreeMap::new(),
             failing_long: None,
+            seen: None,
             updater: Updater::Free {},
             lease: Lease::Free,
             returned: None,
             looked: Looked::default(),
+            saw: Looked::default(),
         }
     }
 }
@@ -228,7 +239,9 @@ impl Machine {
             let denied = self.denied.iter().any(|denied| denied.store_path == *path);
             // What nothing keeps any more may be gone: the choice would pass it over as well.
             let is_there = system.is_none_or(|system| {
-                system.generations.contains(good) || system.kept.as_ref() == Some(path)
+                !good.has_link()
+                    || system.generations.contains(good)
+                    || system.kept.as_ref() == Some(path)
             });
             path != bad && !denied && is_there
         };
@@ -363,13 +376,18 @@ impl Machine {
         let back_ms = self.looked.0.map_or(0, |last| last.saturating_sub(now_ms));
         let earlier = |at: i64| at.saturating_sub(back_ms.max(0)).min(now_ms);
         self.looked = Looked(Some(now_ms));
+        self.saw = Looked(self.saw.0.map(earlier));
         match &mut self.state {
             State::Trial(trial) => {
                 trial.since_ms = earlier(trial.since_ms);
+                trial.booted_ms = trial.booted_ms.map(earlier);
                 trial.before.armed_since_ms = earlier(trial.before.armed_since_ms);
             }
             State::Verifying { since_ms, .. } => *since_ms = since_ms.map(earlier),
             _ => {}
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.since_ms = earlier(seen.since_ms);
         }
         for (probe, at) in &mut self.failing {
             let long = self.failing_long.as_ref();
@@ -427,10 +445,12 @@ impl Machine {
                 asks,
                 silent,
                 alone,
+                well,
                 ..
             } => {
                 *waited = Elapsed::default();
                 *silent = 0;
+                *well = None;
                 (*asks, *alone) = (false, false);
             }
             State::Adopting { soak, .. } => *soak = None,
@@ -528,8 +548,11 @@ impl Machine {
             return self.wait_unseen(policy, now, out);
         };
         if self.is_unexpected(&deploy, policy) {
-            self.new_deploy(deploy.clone(), policy, now, out);
+            let began = self.began(&deploy, system, policy, now);
+            self.new_deploy(deploy.clone(), began, policy, now, out);
         }
+        self.note_boot(system, now);
+        self.note_seen(system, now);
         // After that: what is seen now is no more of before the deploy.
         if let Some(probes) = facts.probes {
             self.note_probes(probes, policy, now);
@@ -539,14 +562,15 @@ impl Machine {
             State::Settled { good } => {
                 // The link can be newer than the system: `test`, found good, then `switch`.
                 *good = deploy;
-                let generation = good.generation.clone();
-                self.remember_good(generation, system);
+                let good = good.clone();
+                self.remember_good(&good, system);
             }
             State::Adopting { .. } | State::Trial(_) => {
                 self.watch(facts, system, deploy, policy, now, out);
             }
             State::Condemned { .. } => {
                 self.wait_on(policy, now);
+                self.recover(facts, policy, now, out);
                 self.plan(facts, system, policy, now, out);
             }
             State::RollingBack { .. } => {

@@ -18,9 +18,9 @@ pub struct Policy {
     pub verify_window: Duration,
     /// A pause between two looks longer than this is time not seen, and counts for no soak.
     pub max_gap: Duration,
-    /// A profile link made at most this long before the new system was seen running marks the
-    /// beginning of its activation. Units are stopped before the running system changes, so
-    /// that a failure in between is the deploy's own.
+    /// A profile set at most this long before the new system was seen running marks the beginning of
+    /// its activation. Units are stopped before the running system changes, so that a failure in
+    /// between is the deploy's own. Set earlier, it was to be activated some other time.
     pub activation: Duration,
     /// Where no link tells when an activation began, it may have stopped units for so long before
     /// the new system was seen running: what has not failed for longer is the deploy's own.
@@ -64,7 +64,7 @@ impl Default for Policy {
             verify_soak: Duration::from_secs(30),
             verify_window: Duration::from_secs(180),
             max_gap: Duration::from_secs(120),
-            activation: Duration::from_secs(300),
+            activation: Duration::from_secs(1800),
             stopping: Duration::from_secs(120),
             cure: Duration::from_secs(120),
             require_confirmation: None,

@@ -14,6 +14,7 @@ use std::{
 use super::{
     facts::{AlertSeen, GenerationId},
     policy::Fleet,
+    soak,
     state::{State, Updater},
     turn::{SILENT_AFTER, WhenSilent},
 };
@@ -30,15 +31,35 @@ use world::{Blindness, Call, Server, World};
 #[derive(Debug, Clone)]
 enum Happening {
     Ticks(u8),
-    Blind { system: bool, probes: bool },
-    Deploy { breaks: bool, kernel: u8 },
-    TestDeploy { breaks: bool },
+    Blind {
+        system: bool,
+        probes: bool,
+    },
+    Deploy {
+        breaks: bool,
+        kernel: u8,
+    },
+    /// One that stops units for so many looks, after the profile was set and before it runs.
+    SlowDeploy {
+        breaks: bool,
+        looks: u8,
+    },
+    TestDeploy {
+        breaks: bool,
+    },
+    /// One that sets another profile of systems.
+    ElsewhereDeploy {
+        breaks: bool,
+    },
     Activate(usize),
     Collect(usize),
-    Kill { after: u32 },
+    Kill {
+        after: u32,
+    },
     Restart,
     ClockJump(i64),
     FaultInVar(bool),
+    Flaps(u8),
     DiskFull(bool),
     ValidityUnreadable(bool),
     OldAlert(bool),
@@ -71,6 +92,42 @@ struct Judge {
     may_act: bool,
     /// What was gone back to was activated for the deploy at hand.
     activated: bool,
+    /// What the probe said of what runs.
+    watch: Watch,
+}
+
+/// What the probe said of one deploy, from outside.
+#[derive(Debug, Default)]
+struct Watch {
+    closure: String,
+    /// When its activation began, at the earliest.
+    begun_ms: i64,
+    /// How often it was seen to fail after the grace.
+    failures: u32,
+    /// Nobody can tell when it began: the clock jumped since, or a generation that is hardly older
+    /// was activated once more.
+    unclear: bool,
+}
+
+impl Watch {
+    /// Of one that begins now: at the moment of the last look, which may as well have been after it.
+    fn of(closure: &str, world: &World) -> Self {
+        let mut watch = Self {
+            closure: closure.to_owned(),
+            begun_ms: world.now,
+            ..Self::default()
+        };
+        watch.look(world);
+        watch
+    }
+
+    fn look(&mut self, world: &World) {
+        let after = u64::try_from(world.now - self.begun_ms).unwrap_or(0);
+        let in_grace = Duration::from_millis(after) < world.grace();
+        if !world.passed && !in_grace {
+            self.failures += 1;
+        }
+    }
 }
 
 impl Judge {
@@ -112,7 +169,18 @@ impl Judge {
         let is_target = targets.any(|target| target.store_path == running);
         let news = self.subject() != Some(&running) && !is_target;
         let activated = self.activated;
+        if self.watch.closure != running {
+            self.watch = Watch::of(&running, &self.world);
+            let host = self.world.host.borrow();
+            self.watch.unclear = host.current.as_ref().is_some_and(|current| {
+                let age = self.world.now - current.linked_at_ms;
+                current.store_path == running && age <= soak::millis(self.world.policy.activation)
+            });
+        }
         let lived = self.world.tick(blind);
+        if !blind.probes {
+            self.watch.look(&self.world);
+        }
         let calls = self.world.calls();
         let calls = calls.get(before..).unwrap_or_default();
         if news && (!calls.is_empty() || self.subject() == Some(&running)) {
@@ -144,6 +212,11 @@ impl Judge {
                 );
             }
             self.may_act = true;
+            let moves = matches!(call, Call::SetProfile(_));
+            assert!(
+                !moves || !self.world.host.borrow().stopped,
+                "moved the profile under somebody's deploy"
+            );
             let target = match call {
                 Call::SetProfile(target) | Call::Switch(target) | Call::SetBootDefault(target) => {
                     target
@@ -174,6 +247,14 @@ impl Judge {
                 let boots = host.boot.as_ref();
                 assert_eq!(boots, Some(&host.running), "a reboot undoes it");
             }
+        }
+        // For want of a confirmation it has another reason.
+        if records.iter().any(|record| record.reason == "condemned") && !self.watch.unclear {
+            assert!(
+                self.watch.failures >= self.world.failures(),
+                "condemned by {:?}",
+                self.watch
+            );
         }
         if records.iter().any(|record| record.reason == "settled") {
             self.good.insert(running);
@@ -221,12 +302,30 @@ impl Judge {
             Happening::Blind { system, probes } => self.look(Blindness { system, probes }),
             Happening::Deploy { breaks, kernel } => {
                 self.world.deploy(breaks);
+                let deployed = self.world.host.borrow().running.clone();
+                self.watch = Watch::of(&deployed, &self.world);
                 let mut host = self.world.host.borrow_mut();
                 let running = host.running.clone();
                 if !host.follows_profile {
                     host.kernels.insert(running, kernel);
                 }
             }
+            Happening::SlowDeploy { breaks, .. } if self.world.policy.follows_profile => {
+                self.world.deploy(breaks);
+            }
+            Happening::SlowDeploy { breaks, looks } => {
+                let generation = self.world.link(breaks);
+                let mut watch = Watch::of(&generation.store_path, &self.world);
+                self.world.host.borrow_mut().stopped = true;
+                for _ in 0..looks {
+                    self.look(Blindness::default());
+                    watch.look(&self.world);
+                }
+                self.world.host.borrow_mut().stopped = false;
+                self.world.activate(&generation);
+                self.watch = watch;
+            }
+            Happening::Flaps(looks) => self.world.host.borrow_mut().flaps = looks,
             Happening::LockServer(server) => self.world.host.borrow_mut().server = server,
             Happening::Reboot => {
                 self.world.reboot();
@@ -234,7 +333,11 @@ impl Judge {
             }
             Happening::RebootStuck(is) => self.world.host.borrow_mut().reboot_stuck = is,
             // What a profile points to is what runs.
-            Happening::TestDeploy { .. } if self.world.policy.follows_profile => {}
+            Happening::TestDeploy { .. } | Happening::ElsewhereDeploy { .. }
+                if self.world.policy.follows_profile => {}
+            Happening::ElsewhereDeploy { breaks } => {
+                self.world.deploy_elsewhere(breaks);
+            }
             Happening::TestDeploy { breaks } => {
                 let path = self.world.closure(breaks);
                 self.world.host.borrow_mut().running = path;
@@ -274,7 +377,10 @@ impl Judge {
                 self.look(Blindness::default());
             }
             Happening::Restart => self.world.restart(),
-            Happening::ClockJump(by) => self.world.now += by,
+            Happening::ClockJump(by) => {
+                self.world.now += by;
+                self.watch.unclear = true;
+            }
             Happening::FaultInVar(is) => self.world.host.borrow_mut().fault_in_var = is,
             Happening::DiskFull(is) => self.world.host.borrow_mut().disk_full = is,
             Happening::ValidityUnreadable(is) => {
@@ -312,6 +418,7 @@ impl Judge {
             let mut host = self.world.host.borrow_mut();
             host.disk_full = false;
             host.fault_in_var = false;
+            host.flaps = 0;
             host.validity_unreadable = false;
             host.fuse = None;
             host.reboot_stuck = false;
@@ -354,7 +461,10 @@ fn history(story: &Story, mode: Mode) -> Judge {
         when_silent,
         deadline: Duration::from_secs(600),
     });
+    let grace = Duration::from_secs(15 * u64::from(leave.grace));
+    world.judge_by(leave.failures, leave.of, grace);
     let mut judge = Judge {
+        watch: Watch::default(),
         world,
         good: BTreeSet::new(),
         targets: BTreeSet::new(),

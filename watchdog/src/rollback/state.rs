@@ -11,7 +11,6 @@ use super::{
 
 /// What was wrong before a deploy, and so is not the deploy's fault.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Before {
     /// When the first deploy since the last good system began, milliseconds since the epoch. An
     /// alert that was active before condemns nothing.
@@ -22,7 +21,6 @@ pub struct Before {
 
 /// A deploy on trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Trial {
     /// What is on trial.
     pub deploy: Deploy,
@@ -30,6 +28,19 @@ pub struct Trial {
     pub since_ms: i64,
     /// What was wrong before.
     pub before: Before,
+    /// It was known good before, and somebody went back to it.
+    #[serde(default)]
+    pub known_good: bool,
+    /// A probe failed under the deploy on trial that was left for it.
+    #[serde(default)]
+    pub fled: bool,
+    /// The boot that it runs in, and when that was first looked at, if the host was rebooted since the
+    /// activation: whatever runs was started anew.
+    #[serde(default)]
+    pub boot_id: Option<String>,
+    /// See there.
+    #[serde(default)]
+    pub booted_ms: Option<i64>,
     /// Whether a human or the deploy tool said that it is well.
     #[serde(default)]
     pub confirmed: bool,
@@ -46,7 +57,6 @@ pub const NOT_CONFIRMED: &str = "not_confirmed";
 
 /// A deploy that was condemned, and by what.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Bad {
     /// The deploy.
     pub deploy: Deploy,
@@ -56,6 +66,9 @@ pub struct Bad {
     pub before: Before,
     /// The alert that condemned it, or [`NOT_CONFIRMED`].
     pub alert: String,
+    /// Whether somebody had confirmed it.
+    #[serde(default)]
+    pub confirmed: bool,
 }
 
 impl Bad {
@@ -92,7 +105,6 @@ pub enum Phase {
 
 /// The reboot that a rollback needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Reboot {
     /// Why it is needed.
     pub why: String,
@@ -102,7 +114,6 @@ pub struct Reboot {
 
 /// Why the remedy gave up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Failure {
     /// A stable word, the `reason` of the record.
     pub reason: String,
@@ -112,7 +123,7 @@ pub struct Failure {
 
 /// Where the remedy stands.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", tag = "is")]
 pub enum State {
     /// No system was seen yet.
     Unknown {},
@@ -151,6 +162,9 @@ pub enum State {
         /// It goes on without the lock server.
         #[serde(skip)]
         alone: bool,
+        /// For how long it has been well again.
+        #[serde(skip)]
+        well: Option<Soak>,
     },
     /// A rollback is being carried out.
     RollingBack {
@@ -247,7 +261,6 @@ impl State {
 
 /// A closure that was condemned and rolled back from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Denied {
     /// Its store path.
     pub store_path: String,
@@ -266,7 +279,7 @@ fn once() -> u32 {
 
 /// Whether the updater is kept from deploying a condemned closure again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", tag = "is")]
 pub enum Updater {
     /// It is not.
     Free {},

@@ -2,6 +2,7 @@
 //! may be bad as well.
 
 use super::{
+    decision::name_of,
     facts::{Facts, GenerationId, SystemSeen},
     state::Denied,
 };
@@ -35,13 +36,14 @@ pub fn choose(
     let mut passed_over = Vec::new();
     for candidate in good.iter().rev() {
         let path = candidate.store_path.as_str();
-        let name = format!("generation {} ({path:?})", candidate.number);
+        let name = name_of(candidate);
         if path == bad || denied.iter().any(|denied| denied.store_path == path) {
             passed_over.push(format!("{name} is condemned"));
             continue;
         }
         // What our own root keeps can be made a generation again.
-        if !system.generations.contains(candidate) && system.kept.as_deref() != Some(path) {
+        let has_lost_its_link = candidate.has_link() && !system.generations.contains(candidate);
+        if has_lost_its_link && system.kept.as_deref() != Some(path) {
             passed_over.push(format!("{name} has no link in the profile any more"));
             continue;
         }

@@ -1,13 +1,16 @@
 //! The host as the rollback remedy is told of it.
 
-use std::{fs, io, path::Path};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use snowguard_host::{
-    BootDefault, FactError, Generation, Layout, Profile, Profiles, System, store::Graph,
+    BootDefault, FactError, Generation, Layout, Locks, Profile, Profiles, System, store::Graph,
 };
 
 use crate::{
-    act::target_root::TargetRoot,
+    act::{hold_updater::SWITCH_LOCK, target_root::TargetRoot},
     clock,
     rollback::facts::{BootSeen, GenerationId, SystemSeen},
 };
@@ -18,6 +21,12 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
     let system = System::read(layout, &profiles)?;
     let profile = profiles.get("system");
     let kept = kept(&TargetRoot::of(layout).link)?;
+    let running = system.running.as_ref().map(|link| link.path.as_path());
+    let boots_it = match &system.boot_default {
+        Ok(BootDefault::System(link)) => Some(link.path.as_path()) == running,
+        _ => false,
+    };
+    let lasts = boots_it || running.is_some_and(|running| leads_to(layout, running));
     // Where it cannot be read, no reboot is done: see the machine.
     let boot_id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
     Ok(SystemSeen {
@@ -28,6 +37,8 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
             Ok(BootDefault::Unknown) => BootSeen::Unknown,
             Err(error) => BootSeen::Unreadable(error.to_string()),
         },
+        lasts,
+        switching: switches(layout),
         running: system.running.map(|link| text(&link.path)),
         booted: system.booted.map(|link| text(&link.path)),
         current: profile.and_then(Profile::current_generation).map(id),
@@ -35,6 +46,33 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
             .map(|profile| profile.generations.iter().map(id).collect())
             .unwrap_or_default(),
     })
+}
+
+/// Whether a profile of systems leads to this one, though no generation of `system` is it: another
+/// one's (`nixos-rebuild --profile-name`, comin), or a wrapper's in `system` (deploy-rs), whose
+/// `init` is that of the system.
+fn leads_to(layout: &Layout, running: &Path) -> bool {
+    let mut profiles = vec![layout.profiles().join("system")];
+    // That there are no others is the rule.
+    if let Ok(others) = fs::read_dir(layout.profiles().join("system-profiles")) {
+        profiles.extend(others.flatten().map(|entry| entry.path()));
+    }
+    let leads = |profile: PathBuf| {
+        let current = fs::read_link(profile.parent()?.join(fs::read_link(&profile).ok()?)).ok()?;
+        if current == running {
+            return Some(true);
+        }
+        let init = fs::read_link(layout.inside(current.join("init"))).ok()?;
+        Some(init.parent() == Some(running))
+    };
+    profiles.into_iter().filter_map(leads).any(|leads| leads)
+}
+
+/// Whether the lock of `switch-to-configuration` is held. Where that cannot be read nothing says so,
+/// and the switch that goes back asks for the lock itself.
+fn switches(layout: &Layout) -> bool {
+    let held = Locks::read(layout).and_then(|locks| locks.is_held(&layout.inside(SWITCH_LOCK)));
+    held.unwrap_or(false)
 }
 
 /// Reads the links of a profile that is no system: what it points to is what runs.

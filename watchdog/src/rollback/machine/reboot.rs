@@ -7,10 +7,10 @@ use crate::{
     record::{Mode, Step},
     rollback::{
         decision::{Decision, name_of},
-        facts::{Deploy, Facts, SystemSeen},
+        facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
-        soak::Elapsed,
-        state::{Phase, Reboot, State},
+        soak::{self, Elapsed},
+        state::{Bad, Phase, Reboot, State},
     },
 };
 
@@ -36,10 +36,12 @@ impl Machine {
             }
         }
         let State::RollingBack {
+            bad,
             target,
             phase,
             reboot,
             blind,
+            from,
             ..
         } = &mut self.state
         else {
@@ -52,15 +54,24 @@ impl Machine {
             );
             return self.fail("stopped", why, out);
         }
+        let deploys = somebody_deploys(system, &running.store_path, target, policy, now);
         match phase {
             Phase::Begun | Phase::ProfileSet => {
+                let told = std::mem::take(blind);
                 match facts.targets.needs_reboot(system, &target.store_path) {
                     Ok(what) => {
-                        *blind = false;
                         *reboot = what.map(|why| Reboot { why, boot: None });
                     }
                     // Nothing is switched to before it is known whether it can be.
                     Err(_) => *blind = true,
+                }
+                if *phase == Phase::Begun {
+                    *from = system.current.as_ref().map(|current| current.number);
+                    // Whoever deploys has the last word, and has set the profile already.
+                    *blind |= deploys;
+                    if deploys && !told {
+                        out.push(waits_for_others(bad, target));
+                    }
                 }
             }
             Phase::BootDiffers => {}
@@ -201,4 +212,32 @@ impl Machine {
             Err(why) => self.fail("reboot_failed", why.to_owned(), out),
         }
     }
+}
+
+/// True while the profile has been set to neither what runs nor the target, a moment ago, or some
+/// switch goes on: then what runs is about to be another, and nobody needs to go back from it.
+pub(super) fn somebody_deploys(
+    system: &SystemSeen,
+    running: &str,
+    target: &GenerationId,
+    policy: &Policy,
+    now: i64,
+) -> bool {
+    if policy.follows_profile {
+        return false;
+    }
+    // What a wrapper in the profile leads to runs already.
+    let wrapped = system.lasts && system.deploy().is_none_or(|d| d.generation.is_none());
+    let other = |path: &str| path != running && path != target.store_path && !wrapped;
+    let is_new = |current: &GenerationId| {
+        let age = now.saturating_sub(current.linked_at_ms);
+        other(&current.store_path) && (0..soak::millis(policy.stopping)).contains(&age)
+    };
+    system.switching || system.current.as_ref().is_some_and(is_new)
+}
+
+pub(super) fn waits_for_others(bad: &Bad, target: &GenerationId) -> Decision {
+    let message = "somebody deploys at this moment, who has the last word".to_owned();
+    let reason = "somebody_deploys";
+    Decision::about(bad, Step::Refused, reason, message, Some(target))
 }

@@ -17,6 +17,8 @@ use crate::{
     },
 };
 
+mod deploys;
+
 #[test]
 fn the_first_system_is_good_only_after_a_healthy_soak() {
     let mut world = World::new(Mode::Act);

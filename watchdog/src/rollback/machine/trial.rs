@@ -11,7 +11,7 @@ use crate::{
         facts::{AlertSeen, Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed, Soak},
-        state::{Bad, Before, NOT_CONFIRMED, Phase, State, Trial},
+        state::{Bad, Before, Failure, NOT_CONFIRMED, Phase, State, Trial},
     },
 };
 
@@ -100,6 +100,7 @@ impl Machine {
     pub(super) fn new_deploy(
         &mut self,
         deploy: Deploy,
+        began: Option<i64>,
         policy: &Policy,
         now: i64,
         out: &mut Vec<Decision>,
@@ -134,12 +135,11 @@ impl Machine {
                 ..
             } => Some(before.clone()),
         };
-        let linked = fresh_link(&deploy, policy, now);
-        let since_ms = linked.unwrap_or(now);
+        let since_ms = began.unwrap_or(now);
         // A deploy on top of one that never was found good answers for what that one broke.
         let before = before.unwrap_or_else(|| Before {
             armed_since_ms: since_ms,
-            failing: self.failing_before(linked, policy, now),
+            failing: self.failing_before(began, policy, now),
         });
         let again = self
             .denied
@@ -151,10 +151,17 @@ impl Machine {
             ("trial", "")
         };
         let named = name(&deploy);
+        let path = &deploy.store_path;
+        let fled = before.armed_since_ms < since_ms && !self.failing.is_empty();
+        let known_good = !again && self.good.iter().any(|good| good.store_path == *path);
         self.state = State::Trial(Trial {
             deploy: deploy.clone(),
             since_ms,
             before,
+            known_good,
+            fled,
+            boot_id: None,
+            booted_ms: None,
             confirmed: false,
             soak: None,
             waited: Elapsed::default(),
@@ -180,14 +187,18 @@ impl Machine {
         if let Some(deploy) = system.and_then(SystemSeen::deploy)
             && then.is_unexpected(&deploy, policy)
         {
-            then.new_deploy(deploy, policy, now, &mut Vec::new());
+            let began = system.and_then(|system| then.began(&deploy, system, policy, now));
+            then.new_deploy(deploy, began, policy, now, &mut Vec::new());
+        }
+        if let Some(system) = system {
+            then.note_boot(system, now);
         }
         let both = |since| WatchedSince {
             activated_ms: since,
             counted_ms: since,
         };
         match &then.state {
-            State::Trial(trial) => both(Some(trial.since_ms)),
+            State::Trial(trial) => both(Some(trial.booted_ms.unwrap_or(trial.since_ms))),
             State::Verifying { since_ms, .. } => both(*since_ms),
             // A unit that restarted too often begins anew: what calmed down may be adopted.
             State::Adopting { soak, .. } => WatchedSince {
@@ -239,15 +250,20 @@ impl Machine {
                     out.push(Decision::of_deploy(&running, since, "confirmed", message));
                 }
                 if policy.mode != Mode::Off
-                    && let Some(alert) = condemned_by(trial, facts.alerts, policy, now)
+                    && let Some((alert, inherited)) = condemned_by(trial, facts.alerts, policy, now)
                 {
                     let bad = Bad {
                         deploy: running,
                         since_ms: trial.since_ms,
                         before: trial.before.clone(),
                         alert: alert.to_owned(),
+                        confirmed: trial.confirmed,
                     };
-                    self.condemn(bad, facts, system, policy, now, out);
+                    if trial.known_good && (inherited || trial.fled) {
+                        self.go_no_further(bad, policy, out);
+                    } else {
+                        self.condemn(bad, facts, system, policy, now, out);
+                    }
                     return;
                 }
                 let Trial {
@@ -291,19 +307,32 @@ impl Machine {
 
     pub(super) fn settle(&mut self, good: Deploy, system: &SystemSeen) {
         self.denied.retain(|d| d.store_path != good.store_path);
-        self.good
-            .retain(|known| Some(known) != good.generation.as_ref());
-        self.remember_good(good.generation.clone(), system);
+        if let Some(id) = id_of(&good, system) {
+            self.good.retain(|known| *known != id);
+        }
+        self.remember_good(&good, system);
         self.state = State::Settled { good };
     }
 
-    pub(super) fn remember_good(&mut self, generation: Option<GenerationId>, system: &SystemSeen) {
-        let Some(generation) = generation else { return };
-        if self.good.contains(&generation) {
+    pub(super) fn remember_good(&mut self, good: &Deploy, system: &SystemSeen) {
+        let Some(id) = id_of(good, system) else {
+            return;
+        };
+        if self.good.contains(&id) {
             return;
         }
-        self.good.retain(|known| system.generations.contains(known));
-        self.good.push(generation);
+        // Of what has no link, the last one before is enough: nothing keeps the others.
+        let unlinked = self.good.iter().rev().filter(|known| !known.has_link());
+        let last = unlinked.map(|known| known.store_path.clone()).next();
+        self.good.retain(|known| {
+            let is_same = known.store_path == id.store_path;
+            if known.has_link() {
+                system.generations.contains(known)
+            } else {
+                !is_same && last.as_ref() == Some(&known.store_path)
+            }
+        });
+        self.good.push(id);
         let excess = self.good.len().saturating_sub(MAX_GOOD);
         self.good.drain(..excess);
     }
@@ -333,31 +362,68 @@ impl Machine {
             asks: false,
             silent: 0,
             alone: false,
+            well: None,
         };
         self.plan(facts, system, policy, now, out);
     }
+
+    /// Somebody went from a deploy on trial back to a system that was known good, and what is wrong is
+    /// wrong under that as well: it is no
+    /// fault of a deploy, and to go back further would cure it as little.
+    fn go_no_further(&mut self, bad: Bad, policy: &Policy, out: &mut Vec<Decision>) {
+        let why = format!(
+            "{} was known good before somebody went back to it, and the alert {:?} fires under it as \
+             well: it is nothing that going back cures",
+            name(&bad.deploy),
+            bad.alert
+        );
+        let step = if policy.mode == Mode::Act {
+            Step::Failed
+        } else {
+            Step::Refused
+        };
+        let reason = "not_cured";
+        out.push(Decision::about(&bad, step, reason, why.clone(), None));
+        self.state = if policy.mode == Mode::Act {
+            let reason = reason.to_owned();
+            let failure = Failure { reason, why };
+            State::Failed {
+                bad,
+                target: None,
+                failure,
+            }
+        } else {
+            State::Observed {
+                bad,
+                target: None,
+                reboot: false,
+            }
+        };
+    }
 }
 
-/// When the activation of a deploy that was first seen now began, if its link tells: the profile is
-/// set right before the switch, so a fresh link knows it better than our last look.
-fn fresh_link(deploy: &Deploy, policy: &Policy, now: i64) -> Option<i64> {
-    let linked = deploy.generation.as_ref().map(|g| g.linked_at_ms);
-    linked.filter(|at| (0..=soak::millis(policy.activation)).contains(&now.saturating_sub(*at)))
+/// The name by which a good system is remembered; `None` for one that is not there to stay.
+fn id_of(good: &Deploy, system: &SystemSeen) -> Option<GenerationId> {
+    let unlinked = || GenerationId::without_link(&good.store_path);
+    good.generation
+        .clone()
+        .or_else(|| system.lasts.then(unlinked))
 }
 
-/// What condemns a deploy, if anything does: an alert, or that nobody confirmed it in time.
+/// What condemns a deploy, if anything does: an alert, and whether it is one that it inherited, or
+/// that nobody confirmed it in time.
 fn condemned_by<'a>(
     trial: &Trial,
     alerts: &'a [AlertSeen],
     policy: &Policy,
     now: i64,
-) -> Option<&'a str> {
+) -> Option<(&'a str, bool)> {
     let alert = condemning(trial, alerts, policy, now);
     let in_time = trial.confirmed
         || (policy.require_confirmation).is_none_or(|within| !trial.waited.is(within));
     alert
-        .map(|alert| alert.name.as_str())
-        .or((!in_time).then_some(NOT_CONFIRMED))
+        .map(|alert| (alert.name.as_str(), alert.active_at_ms < trial.since_ms))
+        .or((!in_time).then_some((NOT_CONFIRMED, false)))
 }
 
 /// The alert that condemns a deploy, if one does.

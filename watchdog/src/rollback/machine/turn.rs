@@ -1,13 +1,14 @@
 //! Waiting for this host's turn, between the decision and the first act.
 
-use super::Machine;
+use super::{Machine, healthy};
 use crate::{
     record::{Mode, Step},
     rollback::{
-        decision::Decision,
+        decision::{Decision, name},
         facts::Facts,
         policy::Policy,
-        state::{Bad, Failure, State},
+        soak::{self, Elapsed},
+        state::{Bad, Failure, NOT_CONFIRMED, State, Trial},
         turn::{Answer, Lease, SILENT_AFTER, WhenSilent},
     },
 };
@@ -67,6 +68,7 @@ impl Machine {
             asks,
             silent,
             alone,
+            ..
         } = &mut self.state
         else {
             return;
@@ -226,6 +228,50 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// A deploy that is well again before anything was done about it is on trial again: what was wrong
+    /// for a moment on all hosts of a fleet is not undone on one after the other for an hour.
+    pub(super) fn recover(
+        &mut self,
+        facts: &Facts<'_>,
+        policy: &Policy,
+        now: i64,
+        out: &mut Vec<Decision>,
+    ) {
+        let State::Condemned { bad, well, .. } = &mut self.state else {
+            return;
+        };
+        let Some(probes) = facts.probes else { return };
+        let fires = facts.alerts.iter().any(|alert| alert.name == bad.alert);
+        let unanswered = facts.unanswered.contains(&bad.alert);
+        let is_well = bad.alert != NOT_CONFIRMED
+            && !fires
+            && !unanswered
+            && healthy(probes, &bad.before.failing);
+        *well = soak::look(*well, is_well, now, policy.max_gap);
+        if !soak::lasted(*well, policy.verify_soak) {
+            return;
+        }
+        let message = format!(
+            "{} is well again, before anything was done about it, and is on trial again",
+            name(&bad.deploy)
+        );
+        let step = Step::State;
+        out.push(Decision::about(bad, step, "recovered", message, None));
+        let bad = bad.clone();
+        self.state = State::Trial(Trial {
+            deploy: bad.deploy,
+            since_ms: bad.since_ms,
+            before: bad.before,
+            known_good: false,
+            fled: false,
+            boot_id: None,
+            booted_ms: None,
+            confirmed: bad.confirmed,
+            soak: None,
+            waited: Elapsed::default(),
+        });
     }
 
     /// One more look at a deploy that waits for its turn.

@@ -1,6 +1,9 @@
 //! From a condemned deploy to the last known good one, or to a latch.
 
-use super::{Machine, boot, healthy};
+use super::{
+    Machine, boot, healthy,
+    reboot::{somebody_deploys, waits_for_others},
+};
 use crate::{
     act::switch::SwitchEnd,
     record::{Mode, Step},
@@ -74,7 +77,7 @@ impl Machine {
                 let plan = Decision::about(bad, Step::Plan, "rollback", message, Some(&target));
                 out.push(plan);
                 let bad = bad.clone();
-                self.begin(bad, (target, None), system, policy, now);
+                self.begin(bad, (target, None), system, policy, now, out);
                 return;
             }
             Choice::NeedsReboot(target, why) => {
@@ -102,7 +105,7 @@ impl Machine {
                 ));
                 let bad = bad.clone();
                 let reboot = Some(Reboot { why, boot: None });
-                self.begin(bad, (target, reboot), system, policy, now);
+                self.begin(bad, (target, reboot), system, policy, now, out);
                 return;
             }
             Choice::None(why) if why.is_empty() => {
@@ -138,9 +141,10 @@ impl Machine {
         system: &SystemSeen,
         policy: &Policy,
         now: i64,
+        out: &mut Vec<Decision>,
     ) {
         if policy.mode == Mode::Act {
-            self.roll_back(bad, (target, reboot), system, now);
+            self.roll_back(bad, (target, reboot), system, policy, now, out);
         } else {
             self.state = State::Observed {
                 bad,
@@ -155,9 +159,15 @@ impl Machine {
         bad: Bad,
         (target, reboot): (GenerationId, Option<Reboot>),
         system: &SystemSeen,
+        policy: &Policy,
         now: i64,
+        out: &mut Vec<Decision>,
     ) {
         let bad_path = &bad.deploy.store_path;
+        let deploys = somebody_deploys(system, bad_path, &target, policy, now);
+        if deploys {
+            out.push(waits_for_others(&bad, &target));
+        }
         let times = times(&self.denied, bad_path) + 1;
         self.good.retain(|known| known.store_path != *bad_path);
         self.denied.retain(|known| known.store_path != *bad_path);
@@ -177,7 +187,7 @@ impl Machine {
             phase: Phase::Begun,
             attempts: 0,
             reboot,
-            blind: false,
+            blind: deploys,
             elapsed: Elapsed::default(),
         };
     }

@@ -21,6 +21,11 @@ pub(super) struct Leave {
     pub(super) fleet: Option<WhenSilent>,
     /// It is about a profile that is no system.
     pub(super) profile: bool,
+    /// The probe counts as failed after so many of its last runs.
+    pub(super) failures: u32,
+    pub(super) of: u32,
+    /// For so many looks after an activation a failure does not count.
+    pub(super) grace: u8,
 }
 
 impl Leave {
@@ -29,6 +34,9 @@ impl Leave {
         reboot: false,
         fleet: None,
         profile: false,
+        failures: 1,
+        of: 1,
+        grace: 0,
     };
 }
 
@@ -58,7 +66,7 @@ impl Dice {
 
     fn happening(&mut self) -> Happening {
         use Happening as H;
-        match self.below(40) {
+        match self.below(44) {
             0..=5 => H::Ticks(1 + self.below(11)),
             6..=7 => H::Blind {
                 system: self.coin(),
@@ -68,9 +76,14 @@ impl Dice {
                 breaks: self.coin(),
                 kernel: self.below(6) / 5,
             },
-            12 => H::TestDeploy {
-                breaks: self.coin(),
-            },
+            12 => {
+                let breaks = self.coin();
+                if self.coin() {
+                    H::TestDeploy { breaks }
+                } else {
+                    H::ElsewhereDeploy { breaks }
+                }
+            }
             13 => H::Activate(self.index()),
             14 => H::Collect(self.index()),
             15..=17 => H::Kill {
@@ -96,10 +109,15 @@ impl Dice {
                 let codes = [0, 4, 1, 2, 11, 100];
                 H::SwitchEnds(codes[self.index() % codes.len()])
             }
-            35..=36 => {
+            35 => {
                 let servers = [Server::Grants, Server::Refuses, Server::Deaf, Server::Dumb];
                 H::LockServer(servers[self.index() % servers.len()])
             }
+            36..=37 => H::SlowDeploy {
+                breaks: self.coin(),
+                looks: 1 + self.below(4),
+            },
+            38..=39 => H::Flaps(1 + self.below(5)),
             // What comes of it all takes time.
             _ => H::Ticks(8),
         }
@@ -119,6 +137,21 @@ impl Story {
                 _ => None,
             },
             profile: dice.below(6) == 0,
+            failures: 1,
+            of: 1,
+            grace: 0,
+        };
+        // Half of them judge by a single run, so that what happens comes of it at once.
+        let leave = if dice.coin() {
+            leave
+        } else {
+            let failures = 1 + u32::from(dice.below(3));
+            Leave {
+                failures,
+                of: failures + u32::from(dice.below(3)),
+                grace: dice.below(4),
+                ..leave
+            }
         };
         let length = dice.below(most);
         Self {

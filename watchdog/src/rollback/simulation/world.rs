@@ -52,6 +52,10 @@ pub(in crate::rollback) struct Host {
     pub(in crate::rollback) broken: BTreeSet<String>,
     /// The probe fails under every closure.
     pub(in crate::rollback) fault_in_var: bool,
+    /// It fails so many times yet, whatever runs.
+    pub(in crate::rollback) flaps: u8,
+    /// An activation has stopped what it probes.
+    pub(in crate::rollback) stopped: bool,
     pub(in crate::rollback) invalid: BTreeSet<String>,
     /// The kernel of each closure that has another one than the first.
     pub(in crate::rollback) kernels: BTreeMap<String, u8>,
@@ -285,6 +289,8 @@ pub(in crate::rollback) struct World {
     up: Instant,
     looked: Option<i64>,
     pub(in crate::rollback) records: Vec<Record>,
+    /// Whether the probe passed in the last tick.
+    pub(in crate::rollback) passed: bool,
     /// Since when the alert of the probe is active.
     pub(in crate::rollback) alert: Option<i64>,
     /// Whether it was shown to the watchdog in the last tick, with open eyes.
@@ -308,6 +314,8 @@ impl World {
             running: String::new(),
             broken: BTreeSet::new(),
             fault_in_var: false,
+            flaps: 0,
+            stopped: false,
             invalid: BTreeSet::new(),
             kernels: BTreeMap::new(),
             booted: String::new(),
@@ -352,6 +360,7 @@ impl World {
                 ..Policy::default()
             },
             records: Vec::new(),
+            passed: true,
             alert: None,
             shown: false,
             other_alerts: Vec::new(),
@@ -369,6 +378,16 @@ impl World {
     pub(in crate::rollback) fn judge_by(&mut self, failures: u32, of: u32, grace: Duration) {
         (self.probe.failures, self.probe.of, self.probe.grace) = (failures, of, grace);
         self.runs = Runs::of(&self.probe);
+    }
+
+    /// How often the probe must fail to count as failed.
+    pub(in crate::rollback) fn failures(&self) -> u32 {
+        self.probe.failures
+    }
+
+    /// For how long after an activation a failure does not count.
+    pub(in crate::rollback) fn grace(&self) -> Duration {
+        self.probe.grace
     }
 
     /// A host whose first system is known good.
@@ -414,6 +433,12 @@ impl World {
 
     /// `nixos-rebuild switch` with a new closure.
     pub(in crate::rollback) fn deploy(&mut self, breaks: bool) {
+        let generation = self.link(breaks);
+        self.activate(&generation);
+    }
+
+    /// The first half of that: the profile points to a new generation, which nothing activates yet.
+    pub(in crate::rollback) fn link(&mut self, breaks: bool) -> GenerationId {
         let store_path = self.closure(breaks);
         let last = self
             .host
@@ -429,8 +454,21 @@ impl World {
             linked_at_ms: self.now,
         };
         self.next_number += 1;
-        self.host.borrow_mut().generations.push(generation.clone());
-        self.activate(&generation);
+        let mut host = self.host.borrow_mut();
+        host.generations.push(generation.clone());
+        host.current = Some(generation.clone());
+        drop(host);
+        generation
+    }
+
+    /// As comin deploys: another profile leads to it, and the boot loader starts it.
+    pub(in crate::rollback) fn deploy_elsewhere(&mut self, breaks: bool) -> String {
+        let path = self.closure(breaks);
+        let mut host = self.host.borrow_mut();
+        host.boot = Some(path.clone());
+        host.running.clone_from(&path);
+        drop(host);
+        path
     }
 
     /// Somebody switches to a generation by hand.
@@ -457,6 +495,8 @@ impl World {
             current: host.current.clone(),
             generations: host.generations.clone(),
             kept: host.kept.clone(),
+            lasts: !host.follows_profile && host.boot.as_ref() == Some(&host.running),
+            switching: host.stopped,
             boot: host
                 .boot
                 .clone()
@@ -473,9 +513,12 @@ impl World {
         self.looked = Some(self.now);
         self.alert = self.alert.map(|at| at - back);
         let passed = {
-            let host = self.host.borrow();
-            !host.fault_in_var && !host.broken.contains(&host.running)
+            let mut host = self.host.borrow_mut();
+            let flaps = host.flaps > 0;
+            host.flaps = host.flaps.saturating_sub(1);
+            !flaps && !host.stopped && !host.fault_in_var && !host.broken.contains(&host.running)
         };
+        self.passed = passed;
         let system = self.seen();
         self.up += Duration::from_millis(TICK_MS.unsigned_abs());
         if !blind.probes {

@@ -1,0 +1,161 @@
+//! Deploys by whatever tool, and by whoever comes in between.
+
+use std::time::Duration;
+
+use crate::{
+    record::Mode,
+    rollback::{
+        simulation::world::{Call, World},
+        state::State,
+    },
+};
+
+fn switched_to(world: &World) -> Vec<String> {
+    let calls = world.calls();
+    let switches = calls.iter().filter_map(|call| match call {
+        Call::Switch(target) => Some(target.store_path.clone()),
+        _ => None,
+    });
+    switches.collect()
+}
+
+#[test]
+fn a_good_system_of_another_profile_is_what_the_next_bad_one_is_undone_to() {
+    let mut world = World::settled(Mode::Act);
+    let good = world.deploy_elsewhere(false);
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    // Not the one before, though that alone is a generation.
+    world.deploy_elsewhere(true);
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(switched_to(&world), [good.as_str()]);
+    let host = world.host.borrow();
+    let current = host.current.as_ref().expect("a generation");
+    assert_eq!((&host.running, &current.store_path), (&good, &good));
+    drop(host);
+    // It is a generation by now, and remembered once.
+    let of_it = |world: &World| {
+        let good_ones = world.machine.good().iter();
+        good_ones.filter(|known| known.store_path == good).count()
+    };
+    assert_eq!(of_it(&world), 1);
+}
+
+#[test]
+fn a_system_that_was_activated_to_be_tested_is_never_gone_back_to() {
+    let mut world = World::settled(Mode::Act);
+    let tested = world.closure(false);
+    world.host.borrow_mut().running = tested;
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    world.deploy(true);
+    world.ticks(10);
+    assert_eq!(switched_to(&world), [world.generation(1).store_path]);
+}
+
+#[test]
+fn a_reboot_on_trial_gives_every_probe_its_grace_anew() {
+    let mut world = World::settled(Mode::Act);
+    world.judge_by(1, 1, Duration::from_secs(60));
+    world.deploy(false);
+    world.ticks(6);
+    assert_eq!(world.state(), "trial");
+    world.reboot();
+    world.host.borrow_mut().flaps = 3;
+    world.ticks(14);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn whoever_deploys_the_fix_while_the_bad_one_is_condemned_has_the_last_word() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(0);
+    let fix = world.link(false);
+    world.host.borrow_mut().stopped = true;
+    world.ticks(4);
+    assert_eq!(world.state(), "rolling_back");
+    assert!(world.reasons().contains(&"somebody_deploys"));
+    assert_eq!(world.calls(), []);
+    world.host.borrow_mut().stopped = false;
+    world.activate(&fix);
+    world.ticks(12);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.calls(), []);
+    assert_eq!(world.host.borrow().current, Some(fix));
+}
+
+#[test]
+fn a_deploy_that_dies_before_its_switch_is_waited_for_and_then_undone_as_well() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.link(false);
+    world.ticks(7);
+    assert_eq!(world.calls(), []);
+    world.ticks(10);
+    assert_eq!(switched_to(&world), [world.generation(1).store_path]);
+    assert_eq!(world.host.borrow().current, Some(world.generation(1)));
+}
+
+#[test]
+fn an_activation_of_a_quarter_of_an_hour_answers_for_what_it_broke() {
+    let mut world = World::settled(Mode::Act);
+    let slow = world.link(true);
+    world.host.borrow_mut().stopped = true;
+    world.ticks(60);
+    world.host.borrow_mut().stopped = false;
+    world.activate(&slow);
+    world.ticks(10);
+    assert_eq!(switched_to(&world), [world.generation(1).store_path]);
+}
+
+#[test]
+fn a_known_good_system_that_somebody_went_back_to_in_vain_is_not_gone_back_from() {
+    for inherited in [false, true] {
+        let mut world = World::settled(Mode::Act);
+        world.deploy(false);
+        world.ticks(10);
+        let second = world.generation(2);
+        world.now += 3_600_000;
+        world.ticks(1);
+        world.policy.delay = Duration::from_secs(300);
+        world.deploy(false);
+        world.host.borrow_mut().fault_in_var = true;
+        world.ticks(2);
+        assert_eq!(world.state(), "condemned");
+        if !inherited {
+            // As an alert does whose condition did not hold for a moment.
+            world.alert = None;
+        }
+        world.activate(&second);
+        world.ticks(20);
+        let State::Failed { failure, .. } = world.machine.state() else {
+            panic!("{:?}", world.machine.state());
+        };
+        assert_eq!(failure.reason, "not_cured");
+        assert_eq!(world.calls(), []);
+        assert!(world.machine.good().contains(&second));
+        assert_eq!(world.machine.denied(), []);
+    }
+}
+
+#[test]
+fn a_deploy_that_is_well_again_before_its_turn_came_is_not_undone() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.delay = Duration::from_secs(300);
+    world.deploy(false);
+    world.host.borrow_mut().flaps = 2;
+    world.ticks(3);
+    assert_eq!(world.state(), "condemned");
+    world.ticks(5);
+    assert_eq!(world.state(), "trial");
+    world.ticks(10);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(
+        world.reasons(),
+        ["trial", "condemned", "jitter", "recovered", "settled"]
+    );
+    assert_eq!(world.calls(), []);
+}
