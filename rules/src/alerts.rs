@@ -180,6 +180,13 @@ impl Engine {
         }
     }
 
+    /// Takes every alert along with a clock that was put forward by so many milliseconds, of which only
+    /// the caller can know: an alert is as old as it was, and time that did not pass fires none.
+    pub fn later_by(&mut self, forward_ms: i64) {
+        let alerts = self.groups.iter_mut().flat_map(|group| &mut group.rules);
+        alerts.for_each(|tracked| tracked.earlier_by(forward_ms.saturating_neg()));
+    }
+
     /// Evaluates at `at_ms` (milliseconds since the Unix epoch) every rule of the groups that are
     /// due, in order; what a recording rule gives, later rules see.
     ///

@@ -88,6 +88,16 @@ fn an_alert_is_as_old_as_it_was_after_the_clock_was_set_back() {
 }
 
 #[test]
+fn time_that_did_not_pass_when_the_clock_was_put_forward_fires_no_alert() {
+    let mut host = Host::new(LOW);
+    host.tick(1_000, &[("avail", 5.0)]);
+    host.engine.later_by(9_000_000);
+    assert_eq!(host.tick(10_001, &[("avail", 5.0)]), []);
+    assert_eq!(host.only().active_at_ms, 10_000_000);
+    assert_eq!(host.tick(10_030, &[("avail", 5.0)]), [Step::Fired]);
+}
+
+#[test]
 fn an_alert_is_kept_firing_and_says_since_when_its_condition_does_not_hold() {
     let mut host = Host::new("{alert: A, expr: x > 0, keep_firing_for: 30s}");
     assert_eq!(host.tick(0, &[("x", 1.0)]), [Step::Began, Step::Fired]);

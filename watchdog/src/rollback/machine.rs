@@ -400,6 +400,31 @@ impl Machine {
         self
     }
 
+    /// The machine after the clock was put forward by so much: nothing of it is older for that, or time
+    /// that did not pass would end the grace of a probe that has hardly begun.
+    #[must_use]
+    pub fn later_by(mut self, forward_ms: i64) -> Self {
+        let later = |at: i64| at.saturating_add(forward_ms);
+        self.looked = Looked(self.looked.0.map(later));
+        self.saw = Looked(self.saw.0.map(later));
+        match &mut self.state {
+            State::Trial(trial) => {
+                trial.since_ms = later(trial.since_ms);
+                trial.booted_ms = trial.booted_ms.map(later);
+                trial.before.armed_since_ms = later(trial.before.armed_since_ms);
+            }
+            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(later),
+            _ => {}
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.since_ms = later(seen.since_ms);
+        }
+        // Of what has failed for longer than anybody knows, 0 stands.
+        let known = self.failing.values_mut().filter(|at| **at > 0);
+        known.for_each(|at| *at = later(*at));
+        self
+    }
+
     /// The acts that observe mode keeps from being done, in their order.
     pub fn would_act(&self, system: Option<&SystemSeen>, policy: &Policy) -> Vec<Act> {
         let State::Observed {

@@ -165,6 +165,15 @@ impl Remedies {
             || (self.profiles.values()).any(|instance| instance.machine.is_in_incident())
     }
 
+    /// The clock was put forward by so much.
+    pub(super) fn later_by(&mut self, forward_ms: i64) {
+        let profiles = self.profiles.values_mut();
+        let machines = profiles.map(|instance| &mut instance.machine);
+        for machine in machines.chain([&mut self.machine]) {
+            *machine = std::mem::take(machine).later_by(forward_ms);
+        }
+    }
+
     /// Ends what goes on, so that the next watchdog can go on with it.
     pub(super) fn end(&mut self, now_ms: i64, counters: &mut Counters) {
         self.interrupt(now_ms, counters);

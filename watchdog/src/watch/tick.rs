@@ -42,6 +42,9 @@ use crate::{
 const PUT_OFF: &str = "an incident goes on; what a rollback is decided and verified by changes at \
                        its end";
 
+/// What is less is a clock that is corrected, and no other time.
+const PUT_FORWARD_MS: i64 = 10_000;
+
 /// Everything that lives from one tick to the next.
 pub(super) struct Watch {
     layout: Layout,
@@ -67,6 +70,8 @@ pub(super) struct Watch {
     /// Errors of rules that were logged and not yet resolved.
     rule_errors: BTreeSet<String>,
     state_file_failing: bool,
+    /// When it looked last, by a clock that nobody sets and by the one of the host.
+    looked: Option<(Instant, i64)>,
 }
 
 impl Watch {
@@ -117,6 +122,7 @@ impl Watch {
             remembered: None,
             rule_errors: BTreeSet::new(),
             state_file_failing: false,
+            looked: None,
             layout,
             settings,
             put_off,
@@ -179,6 +185,7 @@ impl Watch {
         let begun = Instant::now();
         let now_ms = clock::millis(now);
         self.counters.ticks += 1;
+        self.heed_clock(begun, now_ms);
         let snapshot = self.registry.collect(now);
         let trials = self.remedies.trials(now_ms);
         let probes = self.prober.run_each(begun, &trials);
@@ -243,6 +250,21 @@ impl Watch {
         self.remember();
         self.kept_window.save(&self.window, clock::now_ms(), true);
         self.remedies.end(clock::now_ms(), &mut self.counters);
+    }
+
+    /// A host without a clock of its own boots with one that is hours behind, and is told the time
+    /// later; one that was suspended has missed some. Neither is time in which anything failed.
+    fn heed_clock(&mut self, looked: Instant, now_ms: i64) {
+        if let Some((before, before_ms)) = self.looked.replace((looked, now_ms)) {
+            let passed = looked.saturating_duration_since(before).as_millis();
+            let passed = i64::try_from(passed).unwrap_or(i64::MAX);
+            let forward_ms = now_ms.saturating_sub(before_ms).saturating_sub(passed);
+            if forward_ms >= PUT_FORWARD_MS {
+                warn!(forward_ms, "the clock went forward");
+                self.engine.later_by(forward_ms);
+                self.remedies.later_by(forward_ms);
+            }
+        }
     }
 
     fn evaluate(

@@ -605,6 +605,14 @@ impl World {
         true
     }
 
+    /// The clock of the host is put forward, as one that was behind since the boot is; the watchdog is
+    /// told, and takes its alerts along.
+    pub(in crate::rollback) fn put_forward(&mut self, by_ms: i64) {
+        self.now += by_ms;
+        self.alert = self.alert.map(|at| at + by_ms);
+        self.machine = std::mem::take(&mut self.machine).later_by(by_ms);
+    }
+
     fn reboot_if_asked(&mut self) {
         if self.host.borrow().rebooting {
             self.reboot();

@@ -69,6 +69,20 @@ fn a_reboot_on_trial_gives_every_probe_its_grace_anew() {
 }
 
 #[test]
+fn a_clock_that_is_put_forward_after_a_boot_ends_no_grace() {
+    let mut world = World::settled(Mode::Act);
+    world.judge_by(1, 1, Duration::from_secs(120));
+    world.deploy(false);
+    world.reboot();
+    world.host.borrow_mut().flaps = 6;
+    world.ticks(2);
+    world.put_forward(7_200_000);
+    world.ticks(18);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
 fn whoever_deploys_the_fix_while_the_bad_one_is_condemned_has_the_last_word() {
     let mut world = World::settled(Mode::Act);
     world.deploy(true);
