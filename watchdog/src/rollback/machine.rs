@@ -17,21 +17,23 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    decision::{Decision, name_of},
+    decision::Decision,
     facts::{Facts, GenerationId, SystemSeen},
     policy::Policy,
     soak::Elapsed,
-    state::{Denied, NOT_CONFIRMED, Phase, State, Updater},
-    turn::{Answer, Lease},
+    state::{Denied, NOT_CONFIRMED, State, Updater},
+    turn::Lease,
 };
 use crate::{
-    act::switch::SwitchEnd,
     probe::{ProbeResult, Severity},
     record::Mode,
 };
 
+mod act;
 mod activation;
 mod boot;
+mod clock;
+mod event;
 mod reboot;
 mod trial;
 mod turn;
@@ -39,6 +41,8 @@ mod undo;
 mod updater;
 
 use activation::Before;
+use clock::Looked;
+pub use event::{Act, Event};
 pub use trial::WatchedSince;
 
 /// The machine: its state, and what outlives every state.
@@ -73,98 +77,6 @@ pub struct Machine {
     /// When it last saw the system.
     #[serde(skip)]
     saw: Looked,
-}
-
-/// When this watchdog looked last, milliseconds since the epoch. By this, it sees that the clock was
-/// set back; two machines do not differ by it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Looked(Option<i64>);
-
-impl PartialEq for Looked {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
-/// What happened.
-#[derive(Clone, Copy)]
-pub enum Event<'a> {
-    /// The host was looked at.
-    Seen(Facts<'a>),
-    /// The profile was to be set; the error says why it was not.
-    ProfileSet(Result<(), &'a str>),
-    /// The switch was to be carried out; the error says why it could not even begin.
-    Switched(Result<SwitchEnd, &'a str>),
-    /// The boot default was to be set; the error says why that could not even begin.
-    BootSet(Result<SwitchEnd, &'a str>),
-    /// The host was to be rebooted; the error says why that could not even begin.
-    Rebooting(Result<(), &'a str>),
-    /// The lock server was asked for a place, by what was seen then.
-    Answered(&'a Answer, Facts<'a>),
-    /// The place in the fleet's lock was to be given back; the error says why it was not.
-    LeaseReturned(Result<(), &'a str>),
-    /// The hold of the updater was applied: what that changed, or why it is not applied.
-    UpdaterHeld(Result<Option<&'a str>, &'a str>),
-    /// The hold of the updater was to be lifted: what was done, or why it was not.
-    UpdaterReleased(Result<&'a str, &'a str>),
-}
-
-/// An act that a rollback needs next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Act {
-    /// Point the profile at the target.
-    SetProfile {
-        /// The generation to point at.
-        target: GenerationId,
-        /// Number of the generation that the profile pointed to; anything else but the target
-        /// means that somebody deploys at this moment.
-        from: Option<u64>,
-    },
-    /// Switch to the target.
-    Switch {
-        /// The generation to switch to.
-        target: GenerationId,
-        /// The incident, which names the switch when it is looked for after a restart.
-        incident: String,
-    },
-    /// Make the target what the boot loader starts by default; nothing is activated.
-    SetBootDefault {
-        /// The generation to start by default.
-        target: GenerationId,
-        /// The incident, which names the act as that of a switch.
-        incident: String,
-    },
-    /// Ask the lock server whether it is this host's turn.
-    TakeTurn,
-    /// Reboot the host. Once.
-    Reboot {
-        /// The generation that is the boot default.
-        target: GenerationId,
-    },
-}
-
-impl Act {
-    /// The generation that the act is about.
-    pub fn target(&self) -> Option<&GenerationId> {
-        match self {
-            Self::TakeTurn => None,
-            Self::SetProfile { target, .. }
-            | Self::Switch { target, .. }
-            | Self::SetBootDefault { target, .. }
-            | Self::Reboot { target } => Some(target),
-        }
-    }
-
-    /// The reason of the record that tells of it in observe mode.
-    pub const fn would(&self) -> &'static str {
-        match self {
-            Self::SetProfile { .. } => "would_set_profile",
-            Self::Switch { .. } => "would_switch",
-            Self::SetBootDefault { .. } => "would_set_boot_default",
-            Self::Reboot { .. } => "would_reboot",
-            Self::TakeTurn => "would_ask_for_its_turn",
-        }
-    }
 }
 
 impl Default for Machine {
@@ -368,63 +280,6 @@ impl Machine {
         (self, out)
     }
 
-    /// The machine with nothing that began in the future: after a clock was set back, what happens
-    /// next must not seem to have happened before the trial, nor what failed before it to be its
-    /// own. All of it is as old as it was, like the alerts, as far as the last look is known.
-    #[must_use]
-    pub(super) fn not_after(mut self, now_ms: i64) -> Self {
-        let back_ms = self.looked.0.map_or(0, |last| last.saturating_sub(now_ms));
-        let earlier = |at: i64| at.saturating_sub(back_ms.max(0)).min(now_ms);
-        self.looked = Looked(Some(now_ms));
-        self.saw = Looked(self.saw.0.map(earlier));
-        match &mut self.state {
-            State::Trial(trial) => {
-                trial.since_ms = earlier(trial.since_ms);
-                trial.booted_ms = trial.booted_ms.map(earlier);
-                trial.before.armed_since_ms = earlier(trial.before.armed_since_ms);
-            }
-            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(earlier),
-            _ => {}
-        }
-        if let Some(seen) = &mut self.seen {
-            seen.since_ms = earlier(seen.since_ms);
-        }
-        for (probe, at) in &mut self.failing {
-            let long = self.failing_long.as_ref();
-            *at = match earlier(*at) {
-                // How long is forgotten, that it is long is not.
-                since if since == now_ms && long.is_some_and(|l| l.contains(probe)) => 0,
-                since => since,
-            };
-        }
-        self
-    }
-
-    /// The machine after the clock was put forward by so much: nothing of it is older for that, or time
-    /// that did not pass would end the grace of a probe that has hardly begun.
-    #[must_use]
-    pub fn later_by(mut self, forward_ms: i64) -> Self {
-        let later = |at: i64| at.saturating_add(forward_ms);
-        self.looked = Looked(self.looked.0.map(later));
-        self.saw = Looked(self.saw.0.map(later));
-        match &mut self.state {
-            State::Trial(trial) => {
-                trial.since_ms = later(trial.since_ms);
-                trial.booted_ms = trial.booted_ms.map(later);
-                trial.before.armed_since_ms = later(trial.before.armed_since_ms);
-            }
-            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(later),
-            _ => {}
-        }
-        if let Some(seen) = &mut self.seen {
-            seen.since_ms = later(seen.since_ms);
-        }
-        // Of what has failed for longer than anybody knows, 0 stands.
-        let known = self.failing.values_mut().filter(|at| **at > 0);
-        known.for_each(|at| *at = later(*at));
-        self
-    }
-
     /// The acts that observe mode keeps from being done, in their order.
     pub fn would_act(&self, system: Option<&SystemSeen>, policy: &Policy) -> Vec<Act> {
         let State::Observed {
@@ -504,68 +359,6 @@ impl Machine {
         }
         self.returned = None;
         self
-    }
-
-    /// The next act of a rollback, with the attempt already counted: what is returned must be on
-    /// disk before the act begins. No act in any mode but [`Mode::Act`].
-    #[must_use]
-    pub fn begin_act(mut self, policy: &Policy) -> (Self, Option<Act>, Vec<Decision>) {
-        if let State::Condemned { asks: true, .. } = &self.state
-            && policy.mode == Mode::Act
-        {
-            self.lease = Lease::Asked;
-            return (self, Some(Act::TakeTurn), Vec::new());
-        }
-        let State::RollingBack {
-            bad,
-            target,
-            from,
-            phase,
-            attempts,
-            reboot,
-            blind,
-            elapsed: _,
-        } = &mut self.state
-        else {
-            return (self, None, Vec::new());
-        };
-        // Once: a second reboot would undo whatever somebody did meanwhile.
-        let asked = *phase == Phase::Rebooting && *attempts > 0;
-        if policy.mode != Mode::Act || *blind || asked || *phase == Phase::BootSet {
-            return (self, None, Vec::new());
-        }
-        if *attempts >= policy.max_attempts {
-            let why = format!(
-                "the rollback to {} was begun {attempts} times and never came to an end",
-                name_of(target)
-            );
-            let mut out = Vec::new();
-            self.fail("too_many_attempts", why, &mut out);
-            return (self, None, out);
-        }
-        *attempts += 1;
-        let act = match phase {
-            Phase::Begun => Act::SetProfile {
-                target: target.clone(),
-                from: *from,
-            },
-            Phase::ProfileSet if reboot.is_some() => Act::SetBootDefault {
-                target: target.clone(),
-                incident: format!("{} boot default", bad.incident()),
-            },
-            Phase::ProfileSet => Act::Switch {
-                target: target.clone(),
-                incident: bad.incident(),
-            },
-            Phase::BootDiffers => Act::SetBootDefault {
-                target: target.clone(),
-                incident: format!("{} boot default", bad.incident()),
-            },
-            Phase::BootSet | Phase::Rebooting => Act::Reboot {
-                target: target.clone(),
-            },
-        };
-        (self, Some(act), Vec::new())
     }
 
     fn seen(&mut self, facts: &Facts<'_>, policy: &Policy, now: i64, out: &mut Vec<Decision>) {
