@@ -31,8 +31,10 @@ use crate::{
 
 mod act;
 mod activation;
+mod baseline;
 mod boot;
 mod clock;
+mod condemn;
 mod event;
 mod reboot;
 mod trial;

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use super::{Kept, Machine, healthy};
+use super::{Kept, Machine, condemn::condemned_by, healthy};
 use crate::{
-    probe::ProbeResult,
-    record::{Mode, Step},
+    record::Mode,
     rollback::{
         decision::{Decision, name, name_of},
-        facts::{AlertSeen, Deploy, Facts, GenerationId, SystemSeen},
+        facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed, Soak},
-        state::{Bad, Before, Failure, NOT_CONFIRMED, Phase, State, Trial},
+        state::{Bad, Before, Phase, State, Trial},
     },
 };
 
@@ -28,50 +27,6 @@ pub struct WatchedSince {
 const MAX_GOOD: usize = 64;
 
 impl Machine {
-    /// Keeps since when each probe fails. A watchdog that was started anew has yet to see as many
-    /// failures as count; until the probe passes it is the same failure.
-    pub(super) fn note_probes(&mut self, probes: &[ProbeResult], policy: &Policy, now: i64) {
-        let before = std::mem::take(&mut self.failing);
-        self.failing = probes
-            .iter()
-            .filter(|probe| !probe.ok || (!probe.passed && before.contains_key(&probe.name)))
-            .map(|probe| {
-                let since = before.get(&probe.name).copied().unwrap_or(now);
-                (probe.name.clone(), since)
-            })
-            .collect();
-        self.failing_long = Some(self.failing_since_before(now, policy));
-        // What failed before and passes now is from now on the deploy's to keep.
-        let failing = |name: &String| probes.iter().any(|p| p.name == *name && !p.passed);
-        if let State::Trial(Trial { before, .. })
-        | State::Condemned {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::RollingBack {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::Verifying {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::Observed {
-            bad: Bad { before, .. },
-            ..
-        } = &mut self.state
-        {
-            let excused = before.failing.len();
-            before.failing.retain(failing);
-            let cured = before.failing.len() < excused;
-            if let State::Trial(Trial { soak, .. }) = &mut self.state
-                && cured
-            {
-                *soak = None;
-            }
-        }
-    }
-
     /// True if this running system is news to the state.
     pub(super) fn is_unexpected(&self, deploy: &Deploy, policy: &Policy) -> bool {
         let path = deploy.store_path.as_str();
@@ -209,25 +164,6 @@ impl Machine {
         }
     }
 
-    /// What failed before an activation that began when the link was made, or, if none tells,
-    /// before it can have begun to stop units at the last look that saw the system before it.
-    fn failing_before(&self, linked: Option<i64>, policy: &Policy, now: i64) -> BTreeSet<String> {
-        match (linked, &self.failing_long) {
-            (Some(linked), _) => self.failing_since(linked),
-            (None, Some(long)) => long.clone(),
-            (None, None) => self.failing_since_before(now, policy),
-        }
-    }
-
-    fn failing_since_before(&self, now: i64, policy: &Policy) -> BTreeSet<String> {
-        self.failing_since(now.saturating_sub(soak::millis(policy.stopping)))
-    }
-
-    fn failing_since(&self, moment: i64) -> BTreeSet<String> {
-        let earlier = self.failing.iter().filter(|(_, at)| **at < moment);
-        earlier.map(|(probe, _)| probe.clone()).collect()
-    }
-
     /// A system in its soak: condemned by an alert, found good by time, or neither yet.
     pub(super) fn watch(
         &mut self,
@@ -336,70 +272,6 @@ impl Machine {
         let excess = self.good.len().saturating_sub(MAX_GOOD);
         self.good.drain(..excess);
     }
-
-    pub(super) fn condemn(
-        &mut self,
-        bad: Bad,
-        facts: &Facts<'_>,
-        system: &SystemSeen,
-        policy: &Policy,
-        now: i64,
-        out: &mut Vec<Decision>,
-    ) {
-        let named = name(&bad.deploy);
-        let (reason, message) = if bad.alert == NOT_CONFIRMED {
-            let message = format!("{named} is condemned: nobody confirmed it in time");
-            (NOT_CONFIRMED, message)
-        } else {
-            let message = format!("{named} is condemned by the alert {:?}", bad.alert);
-            ("condemned", message)
-        };
-        out.push(Decision::about(&bad, Step::Trip, reason, message, None));
-        self.state = State::Condemned {
-            bad,
-            waiting: String::new(),
-            waited: Elapsed::default().look(now, policy.max_gap),
-            asks: false,
-            silent: 0,
-            alone: false,
-            well: None,
-        };
-        self.plan(facts, system, policy, now, out);
-    }
-
-    /// Somebody went from a deploy on trial back to a system that was known good, and what is wrong is
-    /// wrong under that as well: it is no
-    /// fault of a deploy, and to go back further would cure it as little.
-    fn go_no_further(&mut self, bad: Bad, policy: &Policy, out: &mut Vec<Decision>) {
-        let why = format!(
-            "{} was known good before somebody went back to it, and the alert {:?} fires under it as \
-             well: it is nothing that going back cures",
-            name(&bad.deploy),
-            bad.alert
-        );
-        let step = if policy.mode == Mode::Act {
-            Step::Failed
-        } else {
-            Step::Refused
-        };
-        let reason = "not_cured";
-        out.push(Decision::about(&bad, step, reason, why.clone(), None));
-        self.state = if policy.mode == Mode::Act {
-            let reason = reason.to_owned();
-            let failure = Failure { reason, why };
-            State::Failed {
-                bad,
-                target: None,
-                failure,
-            }
-        } else {
-            State::Observed {
-                bad,
-                target: None,
-                reboot: false,
-            }
-        };
-    }
 }
 
 /// The name by which a good system is remembered; `None` for one that is not there to stay.
@@ -408,40 +280,4 @@ fn id_of(good: &Deploy, system: &SystemSeen) -> Option<GenerationId> {
     good.generation
         .clone()
         .or_else(|| system.lasts.then(unlinked))
-}
-
-/// What condemns a deploy, if anything does: an alert, and whether it is one that it inherited, or
-/// that nobody confirmed it in time.
-fn condemned_by<'a>(
-    trial: &Trial,
-    alerts: &'a [AlertSeen],
-    policy: &Policy,
-    now: i64,
-) -> Option<(&'a str, bool)> {
-    let alert = condemning(trial, alerts, policy, now);
-    let in_time = trial.confirmed
-        || (policy.require_confirmation).is_none_or(|within| !trial.waited.is(within));
-    alert
-        .map(|alert| (alert.name.as_str(), alert.active_at_ms < trial.since_ms))
-        .or((!in_time).then_some((NOT_CONFIRMED, false)))
-}
-
-/// The alert that condemns a deploy, if one does.
-fn condemning<'a>(
-    trial: &Trial,
-    alerts: &'a [AlertSeen],
-    policy: &Policy,
-    now: i64,
-) -> Option<&'a AlertSeen> {
-    let cure_over = now.saturating_sub(trial.since_ms) >= soak::millis(policy.cure);
-    alerts.iter().find(|alert| {
-        let excused = alert
-            .probe
-            .as_ref()
-            .is_some_and(|p| trial.before.failing.contains(p));
-        let own = alert.active_at_ms >= trial.since_ms;
-        // From a deploy before this one that was never found good: this one may be its cure.
-        let inherited = alert.active_at_ms >= trial.before.armed_since_ms && cure_over;
-        !excused && (own || inherited)
-    })
 }
