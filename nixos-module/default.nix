@@ -173,18 +173,20 @@ in
       systemd.services.snowguard = {
         description = "Snowguard watchdog: heals this Nix host by its own alerts";
         wantedBy = [ "multi-user.target" ];
-        # GC roots below a home that is not mounted yet look gone, and Nix forgets such roots.
+        # GC roots below a home that is not mounted yet look gone, and Nix forgets such roots. One that
+        # cannot be mounted keeps nobody from going back from the deploy that broke it: nothing is
+        # collected while it is not there (`host/src/store/roots/unmounted.rs`).
         after = [
           "local-fs.target"
           "remote-fs.target"
           "nix-daemon.socket"
+          "home.mount"
+          "root.mount"
         ];
         startLimitIntervalSec = 0;
         unitConfig.RequiresMountsFor = [
           "/nix/store"
           "/nix/var/nix"
-          "/home"
-          "/root"
         ];
         # The deploy on trial must not bring its own judge, and a rollback must not stop the
         # program that does it.

@@ -9,6 +9,7 @@ mod links;
 mod origin;
 mod runtime;
 mod temp;
+mod unmounted;
 
 use std::{
     collections::HashSet,
@@ -130,6 +131,7 @@ impl Roots {
         links::read(layout, graph, &mut roots)?;
         runtime::read(layout, graph, &mut roots)?;
         temp::read(layout, graph, &Locks::read(layout)?, &mut roots)?;
+        unmounted::note(layout, &mut roots)?;
         // A generation is found by its own link and by that of its profile: one root.
         let key = |root: &Root| (root.kind, root.link.clone(), root.path, root.via.clone());
         roots.found.sort_by_cached_key(key);
