@@ -14,6 +14,7 @@ use super::policy::Fleet;
 use crate::record::Mode;
 
 mod graph;
+mod host;
 mod judge;
 mod story;
 pub(super) mod world;
