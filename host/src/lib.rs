@@ -17,6 +17,7 @@ mod layout;
 mod left_overs;
 mod locks;
 mod nix_conf;
+mod processes;
 pub mod provenance;
 mod resolve;
 pub mod store;

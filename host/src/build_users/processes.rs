@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use crate::{FactError, Kind, Layout, Result};
+use crate::{FactError, Layout, Result, processes::all_are_visible};
 
 const ATTEMPT: &str = "find the processes of build users";
 
@@ -22,7 +22,7 @@ pub(super) fn oldest_start(layout: &Layout, taken: &[Range<u32>]) -> Result<Opti
         return Ok(None);
     }
     let proc_dir = layout.proc_dir();
-    all_are_visible(proc_dir)?;
+    all_are_visible(layout, ATTEMPT)?;
     let mut oldest: Option<u64> = None;
     let error = |e: &io::Error| FactError::io(ATTEMPT, proc_dir, e, "");
     for process in fs::read_dir(proc_dir).map_err(|e| error(&e))? {
@@ -51,30 +51,6 @@ pub(super) fn oldest_start(layout: &Layout, taken: &[Range<u32>]) -> Result<Opti
     };
     let since_boot = Duration::from_millis(ticks.saturating_mul(1000 / TICKS_PER_SECOND));
     Ok(Some(boot_time(proc_dir)? + since_boot))
-}
-
-/// With `hidepid` (systemd: `ProtectProc=`) other users' processes would seem not to exist.
-fn all_are_visible(proc_dir: &Path) -> Result<()> {
-    let path = proc_dir.join("self/mountinfo");
-    let text = fs::read(&path).map_err(|e| FactError::io(ATTEMPT, &path, &e, "mount /proc"))?;
-    let text = String::from_utf8_lossy(&text);
-    let hidden = text.lines().any(|line| {
-        line.split(' ').nth(4).map(Path::new) == Some(proc_dir)
-            && line.rsplit(' ').next().is_some_and(|options| {
-                options.split(',').any(|o| {
-                    matches!(
-                        o,
-                        "hidepid=2" | "hidepid=invisible" | "hidepid=4" | "hidepid=ptraceable"
-                    )
-                })
-            })
-    });
-    if hidden && !nix::unistd::geteuid().is_root() {
-        let cure = "mount it without hidepid, or let this unit have ProtectProc=default";
-        let cause = "it hides the processes of other users";
-        return Err(FactError::new(Kind::Denied, ATTEMPT, proc_dir, cause, cure));
-    }
-    Ok(())
 }
 
 fn absent_as_none<T>(result: io::Result<T>, path: &Path) -> Result<Option<T>> {

@@ -204,6 +204,30 @@ fn a_root_in_a_home_that_may_not_be_searched_is_named_and_not_taken_for_gone() {
 }
 
 #[test]
+fn processes_of_others_that_proc_hides_leave_the_set_incomplete() {
+    nobody_looks(
+        "processes_of_others_that_proc_hides_leave_the_set_incomplete",
+        |store| {
+            store.register(&name('a', "x"));
+            // What `ProtectProc=invisible` mounts, with the process that keeps the path not in it.
+            let proc_dir = store.path(".").join("proc");
+            let line = format!(
+                "1 0 0:9 / {} rw - proc proc rw,hidepid=invisible\n",
+                proc_dir.display()
+            );
+            fs::write(proc_dir.join("self/mountinfo"), line).unwrap();
+        },
+        |layout| {
+            let roots = Roots::read(layout, &Graph::read(layout).unwrap()).unwrap();
+            let [error] = &roots.unreadable[..] else {
+                panic!("{:?}", roots.unreadable);
+            };
+            is_denied(error, layout.proc_dir(), "nothing is deleted");
+        },
+    );
+}
+
+#[test]
 fn a_store_directory_that_may_not_be_listed_is_not_an_empty_one() {
     nobody_looks(
         "a_store_directory_that_may_not_be_listed_is_not_an_empty_one",

@@ -4,14 +4,21 @@
 use std::{fs, io, os::unix::ffi::OsStrExt, path::Path};
 
 use super::{RootKind, Roots, valid_path};
-use crate::{FactError, Layout, Result, STORE_DIR, store::Graph};
+use crate::{FactError, Layout, Result, STORE_DIR, processes::all_are_visible, store::Graph};
 
 const ATTEMPT: &str = "read the runtime roots";
 const CURE: &str =
     "run as root with ProtectProc and PrivatePIDs off; until then nothing is deleted";
+const NO_DELETION: &str = "; until then nothing is deleted";
 
 pub(super) fn read(layout: &Layout, graph: &Graph, roots: &mut Roots) -> Result<()> {
     let proc_dir = layout.proc_dir();
+    // Processes that are hidden are not refused, and the locks of their temporary roots are not
+    // in `/proc/locks` either: without them the set is smaller than the truth.
+    if let Err(mut error) = all_are_visible(layout, ATTEMPT) {
+        error.cure.push_str(NO_DELETION);
+        roots.unreadable.push(error);
+    }
     let entries =
         fs::read_dir(proc_dir).map_err(|source| FactError::io(ATTEMPT, proc_dir, &source, CURE))?;
     let mut denied = Denied::default();

@@ -230,6 +230,29 @@ fn a_source_of_roots_that_cannot_be_read_is_named_and_the_others_are_still_read(
 }
 
 #[test]
+fn a_namespace_that_is_not_the_whole_host_is_named_and_the_first_process_tells_it() {
+    let host = Host::new();
+    fs::create_dir_all(host.store.path("run/systemd/system")).unwrap();
+    fs::create_dir_all(host.store.path("proc/1")).unwrap();
+    let first = |name: &str| {
+        fs::write(host.store.path("proc/1/comm"), name).unwrap();
+        host.read().unwrap().unreadable
+    };
+    assert!(first("systemd\n").is_empty());
+    let [error] = &first("snowguard-expor\n")[..] else {
+        panic!("the processes of the host are not missed");
+    };
+    assert_eq!(
+        (error.kind, &error.path),
+        (Kind::Denied, &host.store.path("proc"))
+    );
+    assert!(error.cure.contains("nothing is deleted"), "{error}");
+    // A container with a store of its own, whose processes are all that use it.
+    fs::remove_dir(host.store.path("run/systemd/system")).unwrap();
+    assert!(host.read().unwrap().unreadable.is_empty());
+}
+
+#[test]
 fn a_root_says_by_which_link_it_was_found_and_a_generation_is_one_root() {
     let host = Host::new();
     let profiles = host.store.path("nix/var/nix/profiles");
