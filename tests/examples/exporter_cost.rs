@@ -124,6 +124,18 @@ fn scrape(address: SocketAddr) -> String {
     page
 }
 
+/// A page of ours, of which all that reads the database has succeeded: a collection that fails
+/// costs less than one that reads.
+fn collected(address: SocketAddr) -> String {
+    let page = scrape(address);
+    for collector in ["store", "reclaimable", "substituters"] {
+        let success =
+            format!("\nsnowguard_scrape_collector_success{{collector=\"{collector}\"}} 1\n");
+        assert!(page.contains(&success), "collector {collector} fails");
+    }
+    page
+}
+
 /// KiB that a process has in memory now, and the most it ever had.
 fn resident(daemon: &Daemon) -> (u64, u64) {
     let status = fs::read_to_string(format!("/proc/{}/status", daemon.id())).unwrap();
@@ -138,7 +150,7 @@ fn memory(exporter: &Path, dir: &Path, paths: usize) {
     let (ours, address) = snowguard(exporter, dir);
     // The thread that weighs runs when nobody else wants to: on a busy machine that takes a while.
     let begun = Instant::now();
-    while !scrape(address).contains("\nnix_store_reclaimable_complete 1\n") {
+    while !collected(address).contains("\nnix_store_reclaimable_complete 1\n") {
         assert!(begun.elapsed() < PATIENCE, "the dead were never weighed");
         thread::sleep(Duration::from_millis(200));
     }
@@ -146,11 +158,11 @@ fn memory(exporter: &Path, dir: &Path, paths: usize) {
     let args = ["--web.listen-address=127.0.0.1:0"];
     let (theirs, beside) = serve(&program, &args, "Listening on", &dir.join("node.log"));
     for _ in 0..20 {
-        scrape(address);
+        collected(address);
         scrape(beside);
         thread::sleep(Duration::from_millis(500));
     }
-    let page = scrape(address);
+    let page = collected(address);
     let dead = page
         .lines()
         .find(|line| line.starts_with("nix_store_dead_paths "));
@@ -167,7 +179,7 @@ fn memory_of(exporter: &Path, dir: &Path, root: &Path) {
     let (ours, address) = snowguard_of(exporter, dir, root);
     let mut page = String::new();
     for _ in 0..20 {
-        page = scrape(address);
+        page = collected(address);
     }
     let paths = page
         .lines()
@@ -230,9 +242,9 @@ fn cost(exporter: &Path, nix: &lab::Nix, store: &RandomStore, dir: &Path, pairs:
                 Beside::Counting => beside(|| (), || builds(nix, store, nonce)).0,
                 Beside::Exporter => {
                     let (_daemon, address) = snowguard(exporter, dir);
-                    scrape(address);
+                    collected(address);
                     let ask = || {
-                        scrape(address);
+                        collected(address);
                         thread::sleep(Duration::from_millis(20));
                     };
                     let (time, count) = beside(ask, || builds(nix, store, nonce));

@@ -8,13 +8,16 @@
 //!   log's index: as root it leaves files behind, as anyone else and on a full disk it fails.
 //!   The database is compared before and after, and read again if a checkpoint went into it.
 //! - Never `immutable=1` beside a WAL with content: it would miss what the WAL holds.
+//! - Where short commands of Nix follow each other, the database may never rest for as long as one
+//!   reading takes. Then an ordinary connection reads beside them while there are a log, if empty,
+//!   and its index: it has nothing to make.
 
 use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{PoisonError, RwLock},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use nix::{
@@ -30,7 +33,11 @@ const ATTEMPT: &str = "read the store database";
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 const DENIED_CURE: &str =
     "let this user read the state directory (Nix makes it world-readable), or run as root";
-const RETRIES: u32 = 5;
+/// For so long a database that changes, or that is being written, is looked at again. Each of the
+/// few readings of a scrape may take it, and Prometheus waits ten seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// From one look to the next. A command of Nix has the database open for a few milliseconds.
+const PAUSE: Duration = Duration::from_millis(2);
 /// Older kernels stamp files by the tick; a younger modification could hide behind an equal stamp.
 const SETTLED: Duration = Duration::from_millis(100);
 
@@ -86,35 +93,42 @@ impl Snapshot {
     /// have no effect but its result.
     pub fn with<T>(layout: &Layout, read: impl Fn(&Self) -> Result<T>) -> Result<T> {
         let path = layout.database();
-        for _ in 0..RETRIES {
+        let begun = Instant::now();
+        let mut error = None;
+        let mut spoilt = false;
+        while begun.elapsed() < PATIENCE {
             let before = stamp(&path)?.ok_or_else(|| missing(&path))?;
             if before.size == 0 {
                 return Err(not_a_store(&path, "the file is empty"));
             }
-            if log(&path)?.is_some() {
+            let logged = log(&path)?;
+            let rests = settled(before) && !spoilt;
+            if logged.is_some() || !rests && begun.elapsed() >= SETTLED && has_log(&path)? {
                 let _open = CONNECTIONS.read().unwrap_or_else(PoisonError::into_inner);
-                return read(&Self::open(&path, false)?);
+                match Self::open(&path, false) {
+                    // A snapshot that is open is out of everybody's reach.
+                    Ok(Some(snapshot)) => return read(&snapshot),
+                    Ok(None) => {}
+                    Err(why) if stays(&path, logged)? => return Err(why),
+                    Err(why) => error = Some(why),
+                }
+            } else if settled(before) && !being_written(&path)? {
+                let outcome = {
+                    let _open = CONNECTIONS.read().unwrap_or_else(PoisonError::into_inner);
+                    Self::open(&path, true)
+                        .and_then(|snapshot| snapshot.map(|open| read(&open)).transpose())
+                };
+                if stamp(&path)? == Some(before)
+                    && !being_written(&path)?
+                    && let Some(outcome) = outcome.transpose()
+                {
+                    return outcome;
+                }
+                spoilt = true;
             }
-            if being_written(&path)? || !settled(before) {
-                std::thread::sleep(SETTLED);
-                continue;
-            }
-            let outcome = {
-                let _open = CONNECTIONS.read().unwrap_or_else(PoisonError::into_inner);
-                Self::open(&path, true).and_then(|snapshot| read(&snapshot))
-            };
-            if stamp(&path)? == Some(before) && !being_written(&path)? {
-                return outcome;
-            }
+            std::thread::sleep(PAUSE);
         }
-        Err(FactError::new(
-            Kind::Busy,
-            ATTEMPT,
-            &path,
-            format!("it changed during each of {RETRIES} reads, or stayed locked"),
-            "nothing to do if this passes; if it stays, look which process holds the store open, or \
-             run any command of Nix as root: it undoes what a crash has left half written",
-        ))
+        Err(error.unwrap_or_else(|| never_at_rest(&path)))
     }
 
     /// Reads the database and its log without SQLite, which is several times as fast, if both
@@ -148,7 +162,9 @@ impl Snapshot {
         sqlite_error(&self.path, source)
     }
 
-    fn open(path: &Path, immutable: bool) -> Result<Self> {
+    /// `None` if the log that an ordinary connection needs is gone by now: SQLite would make
+    /// another, or fail.
+    fn open(path: &Path, immutable: bool) -> Result<Option<Self>> {
         let error = |source: rusqlite::Error| sqlite_error(path, &source);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
             | OpenFlags::SQLITE_OPEN_URI
@@ -159,6 +175,11 @@ impl Snapshot {
         connection
             .execute_batch("PRAGMA query_only = 1; BEGIN")
             .map_err(error)?;
+        // Nothing has been read yet. The first reading takes the lock that keeps the last
+        // connection of Nix from removing the log, so between this and that there is next to no time.
+        if !immutable && sidecar(path, "-wal")?.is_none() {
+            return Ok(None);
+        }
         let tables: Vec<String> = connection
             .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
@@ -168,11 +189,39 @@ impl Snapshot {
                 return Err(not_a_store(path, &format!("it has no table {table}")));
             }
         }
-        Ok(Self {
+        Ok(Some(Self {
             connection,
             path: path.to_owned(),
-        })
+        }))
     }
+}
+
+/// After an ordinary connection has failed beside this log: whether that was no passing thing. The
+/// last connection of Nix removes first the index and then the log, so the log must outlast that.
+fn stays(path: &Path, logged: Option<Stamp>) -> Result<bool> {
+    if logged.is_none() || log(path)? != logged {
+        return Ok(false);
+    }
+    std::thread::sleep(SETTLED);
+    Ok(log(path)? == logged)
+}
+
+/// A write-ahead log with its index, be it empty: whoever has the database open has them, and Nix >=
+/// 2.23 leaves them in place.
+fn has_log(path: &Path) -> Result<bool> {
+    Ok(sidecar(path, "-wal")?.is_some() && sidecar(path, "-shm")?.is_some())
+}
+
+fn never_at_rest(path: &Path) -> FactError {
+    let seconds = PATIENCE.as_secs();
+    FactError::new(
+        Kind::Busy,
+        ATTEMPT,
+        path,
+        format!("it changed during each reading of {seconds} seconds, or stayed locked"),
+        "nothing to do if this passes; if it stays, look which process holds the store open, or \
+         run any command of Nix as root: it undoes what a crash has left half written",
+    )
 }
 
 /// The write-ahead log, if it has content.

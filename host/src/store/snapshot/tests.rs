@@ -248,6 +248,46 @@ fn a_database_that_never_rests_is_busy_rather_than_half_read() {
 }
 
 #[test]
+fn a_log_that_vanishes_before_it_is_opened_is_looked_for_again_and_not_made() {
+    let store = Store::new();
+    store.sql("PRAGMA journal_mode = wal");
+    store.register(&name('a', "x"));
+    let before = listing(&store);
+    // What a reader finds that saw the log of a command of Nix which has ended since.
+    let opened = Snapshot::open(&store.layout().database(), false);
+    assert!(opened.unwrap().is_none());
+    assert_eq!(listing(&store), before);
+}
+
+#[test]
+fn a_database_that_never_rests_is_read_by_a_connection_while_it_has_a_log() {
+    let store = Store::new();
+    let nix = store.connect();
+    nix.busy_timeout(Duration::ZERO).unwrap();
+    nix.execute_batch("PRAGMA journal_mode = wal").unwrap();
+    nix.execute_batch(&row(&name('a', "x"))).unwrap();
+    // As a command that ends leaves it: the content of the log is in the database. While somebody
+    // reads, the log keeps it.
+    let empty = |nix: &rusqlite::Connection| {
+        nix.query_row("PRAGMA wal_checkpoint(truncate)", [], |_| Ok(()))
+            .unwrap();
+    };
+    empty(&nix);
+    let before = listing(&store);
+    let rounds = Cell::new(0);
+    let seen = Snapshot::with(&store.layout(), |snapshot| {
+        let count = count(snapshot);
+        rounds.set(rounds.get() + 1);
+        nix.execute_batch(&row(&name('b', &rounds.get().to_string())))
+            .unwrap();
+        empty(&nix);
+        count
+    });
+    assert_eq!((seen.unwrap(), rounds.get()), (2, 2));
+    assert_eq!(listing(&store), before);
+}
+
+#[test]
 fn a_path_with_the_signs_of_a_uri_is_opened_as_it_is() {
     let store = Store::new();
     store.register(&name('a', "x"));
