@@ -36,7 +36,7 @@ impl Schema {
         Ok(Self { entries })
     }
 
-    /// The root page of a table, and the places of these columns.
+    /// The root page of a table, and the places of these columns, which must be in this order.
     pub(in crate::store) fn table<const N: usize>(
         &self,
         name: &str,
@@ -50,6 +50,10 @@ impl Schema {
                 Some(place) => place,
                 None => return odd(format!("a table {name} without a column {column}")),
             };
+        }
+        // Rows are read from left to right.
+        if !places.is_sorted() {
+            return odd(format!("a table {name} whose columns are in another order"));
         }
         // A generated column has no value in its row; a table without row ids is an index.
         if ["generated", " as(", "without", "/*"]

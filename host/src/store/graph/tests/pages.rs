@@ -229,6 +229,33 @@ fn what_the_reader_does_not_know_is_left_to_sqlite() {
     }
 }
 
+/// A newer Nix might declare them so: the rows would be read from left to right past what is meant.
+#[test]
+fn columns_in_another_order_are_left_to_sqlite_which_reads_them_by_name() {
+    let (drv, out) = (name('a', "x.drv"), name('b', "x"));
+    for declared in [
+        "DROP TABLE ValidPaths; CREATE TABLE ValidPaths (
+            id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, path TEXT UNIQUE NOT NULL,
+            hash TEXT NOT NULL, registrationTime INTEGER NOT NULL, narSize INTEGER, deriver TEXT,
+            ultimate INTEGER, sigs TEXT, ca TEXT)",
+        "DROP TABLE DerivationOutputs; CREATE TABLE DerivationOutputs (
+            path TEXT NOT NULL, id TEXT NOT NULL, drv INTEGER NOT NULL, PRIMARY KEY (drv, id))",
+    ] {
+        let store = Store::new();
+        store.sql(declared);
+        store.register(&drv);
+        store.register(&out);
+        store.sql(&format!(
+            "INSERT INTO DerivationOutputs (drv, id, path) VALUES (1, 'out', '/nix/store/{out}')"
+        ));
+        assert!(by_pages(&store).is_none(), "{declared}");
+        let graph = Graph::read(&store.layout()).unwrap();
+        let (drv, out) = (graph.find(&drv).unwrap(), graph.find(&out).unwrap());
+        assert_eq!(graph.outputs(drv), [out]);
+        assert_eq!(graph.nar_bytes(out), 100);
+    }
+}
+
 #[test]
 fn bytes_turned_at_random_end_in_the_graph_of_sqlite_or_in_a_refusal() {
     let store = Store::new();
