@@ -21,6 +21,8 @@ pub(super) struct Paths {
     /// Ascending.
     rowids: Vec<u32>,
     nar_bytes: Vec<u64>,
+    /// Of all sizes together: no sum of some of them can be too large for a number.
+    total: u64,
     derivers: Vec<PathId>,
     /// By whom the paths say they were built whose deriver is not valid: keys of names, sorted.
     absent: Vec<(u64, PathId)>,
@@ -75,7 +77,10 @@ impl Paths {
         self.rowids.push(rowid);
         self.nar_bytes.push(match nar_size {
             Some(size) => {
-                u64::try_from(size).map_err(|_| format!("path {path:?} has size {size}"))?
+                let wrong = || format!("path {path:?} has size {size}");
+                let size = u64::try_from(size).map_err(|_| wrong())?;
+                self.total = self.total.checked_add(size).ok_or_else(wrong)?;
+                size
             }
             // Rows of very old Nix have no size (`local-store.cc`, `queryPathInfoInternal`).
             None => UNSIZED,
@@ -177,6 +182,7 @@ impl Paths {
         self.names.retain(moved);
         self.rowids.truncate(moved.kept());
         self.nar_bytes.truncate(moved.kept());
+        self.total = self.sizes().sum();
         self.derivers.truncate(moved.kept());
     }
 
@@ -217,8 +223,13 @@ impl Paths {
     }
 
     pub(super) fn unsized_count(&self) -> usize {
-        let bytes = self.nar_bytes.iter();
-        bytes.filter(|bytes| **bytes == UNSIZED).count()
+        self.len() - self.sizes().count()
+    }
+
+    /// The sizes that are known.
+    fn sizes(&self) -> impl Iterator<Item = u64> {
+        let bytes = self.nar_bytes.iter().copied();
+        bytes.filter(|bytes| *bytes != UNSIZED)
     }
 
     pub(super) fn deriver(&self, id: PathId) -> Option<PathId> {

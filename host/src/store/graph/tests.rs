@@ -59,6 +59,17 @@ fn a_reference_from_or_to_no_path_is_an_error() {
 }
 
 #[test]
+fn sizes_that_are_too_much_together_for_any_disk_are_an_error() {
+    let store = Store::new();
+    for hash in ['a', 'b', 'c'] {
+        store.register(&name(hash, "x"));
+    }
+    store.sql(&format!("UPDATE ValidPaths SET narSize = {}", i64::MAX));
+    let cause = error(&store).cause;
+    assert!(cause.contains("has size 9223372036854775807"), "{cause}");
+}
+
+#[test]
 fn an_output_of_no_derivation_is_an_error() {
     let store = Store::new();
     let output = name('a', "x");
