@@ -1,9 +1,13 @@
 //! `nix.conf`: those settings of Nix that facts depend on.
 //!
+//! Those of root's Nix: the daemon's, and those of whatever root runs to collect. Like every Nix
+//! they read the host's file and then, if they are there, the files of their user
+//! (`loadConfFile` in `libstore/globals.cc`), which `HOME` names or else the file of passwords.
+//!
 //! Read as `AbstractConfig::applyConfig` of Nix does (`libutil/config.cc`, 2.8 to 2.34), which
-//! passes over an included file that it may not read. The daemon of root may read what this user
-//! may not, such as a file of access tokens: it could hold any setting, so it is passed over, too,
-//! but named in [`NixConf::unread_includes`].
+//! passes over an included file, and a file of the user, that it may not read. Root may read what
+//! this user may not, such as a file of access tokens or root's home: it could hold any setting, so
+//! it is passed over, too, but named in [`NixConf::unread_files`].
 
 mod lines;
 
@@ -14,9 +18,13 @@ use std::{
 };
 
 use crate::{FactError, Kind, Layout, Result};
-use lines::Line;
+use lines::{Line, Lines};
 
 const ATTEMPT: &str = "read the configuration of Nix";
+
+/// What root's Nix reads after the host's file, the last one counting most (`getConfigDirs` in
+/// `libutil`), where no variable of its environment names other places.
+const ROOTS_OWN: [&str; 2] = ["/etc/xdg/nix/nix.conf", "/root/.config/nix/nix.conf"];
 
 /// User ids that Nix allocates by itself in place of a group of build users.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,9 +71,9 @@ pub struct NixConf {
     pub netrc_file: PathBuf,
     /// `ssl-cert-file`, if it is set: the authorities that certify substituters.
     pub ssl_cert_file: Option<PathBuf>,
-    /// Included files that are there but that this process cannot read: the settings above are
-    /// those of the host only if none of them is set in there.
-    pub unread_includes: Vec<PathBuf>,
+    /// Included files and files of root that are there, or may be, but that this process cannot
+    /// read: the settings above are those of the host only if none of them is set in there.
+    pub unread_files: Vec<PathBuf>,
 }
 
 impl Default for NixConf {
@@ -84,29 +92,31 @@ impl Default for NixConf {
             narinfo_cache_negative_ttl: Duration::from_secs(3600),
             netrc_file: PathBuf::from("/etc/nix/netrc"),
             ssl_cert_file: None,
-            unread_includes: Vec::new(),
+            unread_files: Vec::new(),
         }
     }
 }
 
 impl NixConf {
-    /// Reads the host's `nix.conf` and what it includes. No such file means all defaults.
+    /// Reads the host's `nix.conf`, root's own, and what they include. No such file means all
+    /// defaults.
     ///
     /// # Errors
-    /// If `nix.conf` itself cannot be read, an `include` is missing, a line is none, or a value
-    /// that matters here is malformed: with file and line number.
+    /// If the host's `nix.conf` itself cannot be read, an `include` is missing, a line is none, or
+    /// a value that matters here is malformed: with file and line number.
     pub fn read(layout: &Layout) -> Result<Self> {
         let main = Path::new("/etc/nix/nix.conf");
-        match std::fs::symlink_metadata(layout.inside(main)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            _ => {
-                let lines = lines::read(layout, main)?;
-                Ok(Self {
-                    unread_includes: lines.unread,
-                    ..apply(&lines.settings)?
-                })
-            }
+        let mut lines = match std::fs::symlink_metadata(layout.inside(main)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Lines::default(),
+            _ => lines::read(layout, main)?,
+        };
+        for own in ROOTS_OWN {
+            lines::read_if_readable(layout, Path::new(own), &mut lines)?;
         }
+        Ok(Self {
+            unread_files: lines.unread,
+            ..apply(&lines.settings)?
+        })
     }
 }
 

@@ -115,7 +115,7 @@ impl Collector for Store {
             ),
             Family::gauge(
                 "nix_gc_roots_unreadable",
-                "Sources of GC roots (links, processes, files of temporary roots) and of settings (includes of nix.conf) that could not be read",
+                "Sources of GC roots (links, processes, files of temporary roots) and of settings (files of Nix's configuration) that could not be read",
                 size(store.roots.unreadable.len()),
             ),
         ];

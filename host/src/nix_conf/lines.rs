@@ -23,7 +23,7 @@ pub(super) struct Line {
 pub(super) struct Lines {
     /// The settings, those of included files in place.
     pub(super) settings: Vec<Line>,
-    /// Included files that are there but cannot be read, as this process finds them.
+    /// Files that are there, or may be, but cannot be read, as this process finds them.
     pub(super) unread: Vec<PathBuf>,
 }
 
@@ -35,6 +35,16 @@ pub(super) fn read(layout: &Layout, file: &Path) -> Result<Lines> {
     let source = Source { file, real, text };
     parse(layout, &source, &mut Vec::new(), &mut lines)?;
     Ok(lines)
+}
+
+/// Adds the settings of a file that Nix passes over if it is not there, or cannot be read.
+pub(super) fn read_if_readable(layout: &Layout, file: &Path, lines: &mut Lines) -> Result<()> {
+    match included(layout, file)? {
+        Included::Text(source) => parse(layout, &source, &mut Vec::new(), lines)?,
+        Included::Unread(path) => lines.unread.push(path),
+        Included::Missing => {}
+    }
+    Ok(())
 }
 
 struct Source<'a> {

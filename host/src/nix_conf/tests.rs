@@ -84,6 +84,30 @@ fn an_included_file_counts_where_it_is_included() {
 }
 
 #[test]
+fn the_files_of_root_count_after_that_of_the_host_also_where_that_is_missing() {
+    let host = Host::with("keep-outputs = true\nextra-substituters = https://a\n");
+    let write = |file: &str, text: &str| {
+        let file = host.root.path().join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    };
+    write(
+        "etc/xdg/nix/nix.conf",
+        "keep-outputs = false\nkeep-derivations = false\n",
+    );
+    write(
+        "root/.config/nix/nix.conf",
+        "keep-derivations = true\nextra-substituters = https://b\n",
+    );
+    let conf = host.read().unwrap();
+    assert!(!conf.keep_outputs && conf.keep_derivations);
+    assert_eq!(conf.substituters[1..], ["https://a", "https://b"]);
+    fs::remove_file(host.root.path().join("etc/nix/nix.conf")).unwrap();
+    let conf = host.read().unwrap();
+    assert_eq!(conf.substituters[1..], ["https://b"]);
+}
+
+#[test]
 fn an_included_file_that_cannot_be_read_is_passed_over_as_by_nix_and_named() {
     for word in ["include", "!include"] {
         let host = Host::with(&format!("{word} tokens\nkeep-outputs = true\n"));
@@ -92,7 +116,7 @@ fn an_included_file_that_cannot_be_read_is_passed_over_as_by_nix_and_named() {
         fs::create_dir(&tokens).unwrap();
         let conf = host.read().unwrap();
         assert!(conf.keep_outputs);
-        assert_eq!(conf.unread_includes, [tokens]);
+        assert_eq!(conf.unread_files, [tokens]);
     }
 }
 

@@ -16,10 +16,10 @@ use crate::{lab, private::Host};
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A daemon that ends with the test, also if the test fails.
-struct Daemon(Child);
+pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    fn start(host: &Host) -> Self {
+    pub(crate) fn start(host: &Host) -> Self {
         let mut command = host.command("nix-daemon", &[]);
         let daemon = Self(command.stderr(Stdio::null()).spawn().unwrap());
         let begun = Instant::now();

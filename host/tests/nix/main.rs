@@ -13,4 +13,6 @@ mod lab;
 #[cfg(test)]
 mod private;
 #[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod substitution;

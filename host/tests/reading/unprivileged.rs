@@ -284,7 +284,31 @@ fn secret_files_that_nix_conf_includes_take_no_fact_away_and_are_named() {
             assert!(conf.keep_outputs);
             let unread =
                 ["tokens", "closed/tokens"].map(|name| layout.root().join("etc/nix").join(name));
-            assert_eq!(conf.unread_includes, unread);
+            assert_eq!(conf.unread_files, unread);
+        },
+    );
+}
+
+#[test]
+fn a_home_of_root_that_may_hold_settings_leaves_them_in_doubt() {
+    nobody_looks(
+        "a_home_of_root_that_may_hold_settings_leaves_them_in_doubt",
+        |store| {
+            let directory = store.path("root/.config/nix");
+            fs::create_dir_all(&directory).unwrap();
+            fs::write(directory.join("nix.conf"), "keep-outputs = true\n").unwrap();
+            mode(store.path("root"), 0o700);
+        },
+        |layout| {
+            let conf = NixConf::read(layout).unwrap();
+            let [file] = &conf.unread_files[..] else {
+                panic!("{:?}", conf.unread_files);
+            };
+            assert!(
+                file.starts_with(layout.root().join("root/.config")),
+                "{file:?}"
+            );
+            assert!(!Analysis::read(layout, &conf).unwrap().is_complete());
         },
     );
 }

@@ -39,7 +39,7 @@ fn a_dead_path_whose_files_are_gone_is_not_listed_as_nix_does_not_find_it() {
 fn a_file_of_settings_that_could_not_be_read_leaves_the_dead_set_in_doubt() {
     let (_store, layout) = store();
     let conf = NixConf {
-        unread_includes: vec!["/etc/nix/secret.conf".into()],
+        unread_files: vec!["/etc/nix/secret.conf".into()],
         ..NixConf::default()
     };
     let analysis = Analysis::read(&layout, &conf).unwrap();

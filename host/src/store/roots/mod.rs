@@ -142,13 +142,13 @@ impl Roots {
         Ok(roots)
     }
 
-    /// A file that nix.conf includes and that could not be read may say what keeps what: it counts
-    /// as a source of roots that could not be read.
+    /// A file of settings that could not be read may say what keeps what: it counts as a source of
+    /// roots that could not be read.
     pub fn doubt_settings(&mut self, conf: &NixConf) {
-        let unread = conf.unread_includes.iter().map(|path| {
+        let unread = conf.unread_files.iter().map(|path| {
             FactError::new(
                 Kind::Denied,
-                "read what nix.conf includes",
+                "read settings of Nix",
                 path,
                 "permission denied",
                 "it may set keep-outputs or keep-derivations; run as root",
