@@ -47,6 +47,10 @@ pub trait Collector: Send {
     /// from this snapshot, not zero.
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError>;
 
+    /// Takes the settings that are in force from now on, and keeps all that it counts. `names` are
+    /// the collectors beside it.
+    fn heed(&mut self, _names: &Names, _options: &Options) {}
+
     /// Every family that it may give. While it has not worked yet, that one of these is absent
     /// says nothing.
     fn families(&self) -> &'static [&'static str];

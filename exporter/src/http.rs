@@ -14,7 +14,10 @@ use tokio::{
 };
 use tracing::{debug, warn};
 
-use crate::{collect::Registry, weigh::Share};
+use crate::{
+    collect::{Names, Options, Registry},
+    weigh::Share,
+};
 
 mod answer;
 mod bind;
@@ -87,9 +90,12 @@ impl Server {
         }
     }
 
-    /// Another registry in place of the one so far; a collection under way ends with the old one.
-    pub fn replace(&self, registry: Registry) {
-        self.shared.flight.replace(registry);
+    /// These collectors with these settings from the next collection on; one under way ends as it
+    /// began.
+    pub fn heed(&self, names: Names, options: Options) {
+        self.shared
+            .flight
+            .change(Box::new(move |registry| registry.heed(&names, &options)));
     }
 
     /// Collections may take this share of the time from now on.

@@ -77,12 +77,7 @@ fn reload(arguments: &Arguments, server: &Server, settings: &mut Settings) {
         );
     }
     if new.collectors != settings.collectors || new.collecting() != settings.collecting() {
-        // Their counters begin anew, which only a real change is worth.
-        server.replace(Registry::with_options(
-            arguments.layout(),
-            &new.collectors,
-            &new.collecting(),
-        ));
+        server.heed(new.collectors.clone(), new.collecting());
     }
     server.hold_to(new.collect_share);
     info!(%path, "configuration read again");

@@ -100,6 +100,24 @@ impl Weigher {
         }
     }
 
+    /// Weighs in this way from now on. What is known stays known.
+    pub(crate) fn hold_to(&mut self, weighing: Weighing) {
+        if weighing == self.weighing {
+            return;
+        }
+        self.weighing = weighing;
+        if weighing == Weighing::Off {
+            return self.forget();
+        }
+        // The thread has its share of the time for as long as it lives.
+        if let State::Idle { weights, .. } = std::mem::replace(&mut self.state, State::new()) {
+            self.state = State::Idle {
+                weights,
+                worker: None,
+            };
+        }
+    }
+
     /// Forgets everything and ends what is under way.
     pub(crate) fn forget(&mut self) {
         *self = Self::new(self.weighing);

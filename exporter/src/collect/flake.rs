@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use snowguard_host::flake_inputs;
 
-use super::{CollectError, Collector, Context, Name, Options};
+use super::{CollectError, Collector, Context, Name, Names, Options};
 use crate::sample::{Family, Kind, seconds};
 
 /// Knows only where to look.
@@ -24,6 +24,10 @@ impl Flake {
 impl Collector for Flake {
     fn name(&self) -> &'static str {
         Name::Flake.as_str()
+    }
+
+    fn heed(&mut self, _names: &Names, options: &Options) {
+        *self = Self::new(options);
     }
 
     fn families(&self) -> &'static [&'static str] {

@@ -86,47 +86,29 @@ impl Registry {
             collectors: Vec::new(),
             kept: None,
         };
-        for name in names.iter() {
-            let collector: Box<dyn Collector> = match name {
-                Name::Filesystem => Box::new(filesystem::Filesystem),
-                Name::Store => {
-                    let heeds_watchdog = names.has(Name::Watchdog);
-                    Box::new(store::Store::new(options.weighing, heeds_watchdog))
-                }
-                Name::Generations => Box::new(generations::Generations),
-                Name::Reclaimable => Box::new(reclaimable::Reclaimable),
-                Name::System => Box::new(system::System),
-                Name::BuildUsers => Box::new(build_users::BuildUsers),
-                Name::Substituters => Box::new(substituters::Substituters::default()),
-                Name::SubstituterProbes => {
-                    let heeds_watchdog = names.has(Name::Watchdog);
-                    Box::new(substituter_probes::SubstituterProbes::new(
-                        options,
-                        heeds_watchdog,
-                    ))
-                }
-                Name::Database => Box::new(database::Database),
-                Name::Gc => Box::new(gc::Gc::default()),
-                Name::Daemon => Box::new(daemon::Daemon::default()),
-                Name::Pressure => Box::new(pressure::DaemonPressure),
-                Name::Boot => Box::new(boot::Boot),
-                Name::Flake => Box::new(flake::Flake::new(options)),
-                Name::Memory => Box::new(memory::Memory),
-                Name::Watchdog => Box::new(watchdog::Watchdog),
-            };
-            registry = registry.with(collector);
-        }
+        registry.heed(names, options);
         registry
+    }
+
+    /// Has these collectors with these settings from now on. Those that it has already keep what
+    /// they count and know, and so does the registry.
+    pub fn heed(&mut self, names: &Names, options: &Options) {
+        let mut before = std::mem::take(&mut self.collectors);
+        for name in names.iter() {
+            let kept = (before.iter()).position(|old| old.collector.name() == name.as_str());
+            let mut entry = match kept {
+                Some(at) => before.swap_remove(at),
+                None => Entry::of(make(name, names, options)),
+            };
+            entry.collector.heed(names, options);
+            self.collectors.push(entry);
+        }
     }
 
     /// The registry with one more collector, which runs after the others.
     #[must_use]
     pub fn with(mut self, collector: Box<dyn Collector>) -> Self {
-        self.collectors.push(Entry {
-            collector,
-            failing: false,
-            gave: BTreeSet::new(),
-        });
+        self.collectors.push(Entry::of(collector));
         self
     }
 
@@ -182,7 +164,42 @@ impl Registry {
     }
 }
 
+fn make(name: Name, names: &Names, options: &Options) -> Box<dyn Collector> {
+    match name {
+        Name::Filesystem => Box::new(filesystem::Filesystem),
+        Name::Store => Box::new(store::Store::new(names, options)),
+        Name::Generations => Box::new(generations::Generations),
+        Name::Reclaimable => Box::new(reclaimable::Reclaimable),
+        Name::System => Box::new(system::System),
+        Name::BuildUsers => Box::new(build_users::BuildUsers),
+        Name::Substituters => Box::new(substituters::Substituters::default()),
+        Name::SubstituterProbes => {
+            let heeds_watchdog = names.has(Name::Watchdog);
+            Box::new(substituter_probes::SubstituterProbes::new(
+                options,
+                heeds_watchdog,
+            ))
+        }
+        Name::Database => Box::new(database::Database),
+        Name::Gc => Box::new(gc::Gc::default()),
+        Name::Daemon => Box::new(daemon::Daemon::default()),
+        Name::Pressure => Box::new(pressure::DaemonPressure),
+        Name::Boot => Box::new(boot::Boot),
+        Name::Flake => Box::new(flake::Flake::new(options)),
+        Name::Memory => Box::new(memory::Memory),
+        Name::Watchdog => Box::new(watchdog::Watchdog),
+    }
+}
+
 impl Entry {
+    fn of(collector: Box<dyn Collector>) -> Self {
+        Self {
+            collector,
+            failing: false,
+            gave: BTreeSet::new(),
+        }
+    }
+
     fn log(&mut self, error: Option<&CollectError>) {
         let collector = self.collector.name();
         match (self.failing, error) {

@@ -3,11 +3,11 @@
 use snowguard_host::{FactError, store::Graph};
 use tracing::info;
 
-use super::{CollectError, Collector, Context, Name};
+use super::{CollectError, Collector, Context, Name, Names, Options};
 use crate::{
     sample::{Family, count, flag, seconds},
     state_file::{self, StateFile},
-    weigh::{Answer, Weigher, Weighing},
+    weigh::{Answer, Weigher},
 };
 
 const RECLAIMABLE: &str = "nix_store_reclaimable_bytes";
@@ -47,6 +47,11 @@ impl Deletions {
 impl Collector for Store {
     fn name(&self) -> &'static str {
         Name::Store.as_str()
+    }
+
+    fn heed(&mut self, names: &Names, options: &Options) {
+        self.weigher.hold_to(options.weighing);
+        self.heeds_watchdog = names.has(Name::Watchdog);
     }
 
     fn families(&self) -> &'static [&'static str] {
@@ -125,12 +130,12 @@ impl Collector for Store {
 }
 
 impl Store {
-    pub(super) fn new(weighing: Weighing, heeds_watchdog: bool) -> Self {
+    pub(super) fn new(names: &Names, options: &Options) -> Self {
         Self {
             incomplete: false,
             deletions: Deletions::default(),
-            weigher: Weigher::new(weighing),
-            heeds_watchdog,
+            weigher: Weigher::new(options.weighing),
+            heeds_watchdog: names.has(Name::Watchdog),
         }
     }
 

@@ -14,7 +14,7 @@ use std::{
 use snowguard_host::{Layout, NixConf, provenance};
 use tracing::{info, warn};
 
-use super::{CollectError, Collector, Context, Name, Options, substituters::label_value};
+use super::{CollectError, Collector, Context, Name, Names, Options, substituters::label_value};
 use crate::{
     probe::{Address, Authorities, Finding, Netrc, probe},
     sample::{Family, Kind, flag},
@@ -168,6 +168,11 @@ fn round(layout: &Layout, conf: &NixConf, timeout: Duration) -> Findings {
 impl Collector for SubstituterProbes {
     fn name(&self) -> &'static str {
         Name::SubstituterProbes.as_str()
+    }
+
+    fn heed(&mut self, names: &Names, options: &Options) {
+        self.interval = options.substituter_probe_interval;
+        self.heeds_watchdog = names.has(Name::Watchdog);
     }
 
     fn families(&self) -> &'static [&'static str] {

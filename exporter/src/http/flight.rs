@@ -19,10 +19,14 @@ const AT_MOST: Duration = Duration::from_secs(5);
 
 type Landing = watch::Receiver<Option<Arc<Snapshot>>>;
 
+/// What is to be made of the registry.
+pub(super) type Change = Box<dyn FnOnce(&mut Registry) + Send>;
+
 /// The registry and the collection that is under way.
-#[derive(Debug)]
 pub(super) struct Flight {
-    registry: Arc<Mutex<Arc<Mutex<Registry>>>>,
+    registry: Arc<Mutex<Registry>>,
+    /// Changes that wait for the collection under way: nobody here waits for that.
+    changes: Arc<Mutex<Vec<Change>>>,
     under_way: Arc<Mutex<Option<Landing>>>,
     landed: Arc<Mutex<Option<Landed>>>,
     share: Mutex<Share>,
@@ -36,19 +40,29 @@ struct Landed {
     took: Duration,
 }
 
+impl std::fmt::Debug for Flight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Flight")
+            .field("registry", &self.registry)
+            .field("share", &self.share)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Flight {
     pub(super) fn new(registry: Registry, share: Share) -> Self {
         Self {
-            registry: Arc::new(Mutex::new(Arc::new(Mutex::new(registry)))),
+            registry: Arc::new(Mutex::new(registry)),
+            changes: Arc::default(),
             under_way: Arc::default(),
             landed: Arc::default(),
             share: Mutex::new(share),
         }
     }
 
-    pub(super) fn replace(&self, registry: Registry) {
-        let mut now = lock(&self.registry);
-        *now = Arc::new(Mutex::new(registry));
+    /// Changes the registry before the next collection.
+    pub(super) fn change(&self, change: Change) {
+        lock(&self.changes).push(change);
         *lock(&self.landed) = None;
     }
 
@@ -83,21 +97,26 @@ impl Flight {
 
     fn start(&self) -> Landing {
         let (sender, landing) = watch::channel(None);
-        let now = Arc::clone(&self.registry);
-        let registry = Arc::clone(&lock(&now));
+        let (registry, changes) = (Arc::clone(&self.registry), Arc::clone(&self.changes));
         let (under_way, landed) = (Arc::clone(&self.under_way), Arc::clone(&self.landed));
         // Reading the host blocks, on a dead network file system for long.
         spawn_blocking(move || {
             let begun = Instant::now();
-            let snapshot = Arc::new(lock(&registry).collect(SystemTime::now()));
-            // One that was replaced meanwhile is of use only to those who wait for it.
-            if Arc::ptr_eq(&registry, &lock(&now)) {
+            let mut registry = lock(&registry);
+            for change in std::mem::take(&mut *lock(&changes)) {
+                change(&mut registry);
+            }
+            let snapshot = Arc::new(registry.collect(SystemTime::now()));
+            // If all is to be different by now, it is of use only to those who wait for it.
+            let changes = lock(&changes);
+            if changes.is_empty() {
                 *lock(&landed) = Some(Landed {
                     snapshot: Arc::clone(&snapshot),
                     ended: Instant::now(),
                     took: begun.elapsed(),
                 });
             }
+            drop(changes);
             // Before it is sent, so that who asks from now on does not wait for this one.
             *lock(&under_way) = None;
             sender.send_replace(Some(snapshot));
@@ -208,7 +227,9 @@ mod tests {
         let next = flight.snapshot().await.unwrap();
         assert!(!Arc::ptr_eq(&first, &next));
         ended_ago(Duration::ZERO);
-        flight.replace(Registry::new(Layout::new("/nonexistent"), &Names::none()));
+        flight.change(Box::new(|registry| {
+            *registry = Registry::new(Layout::new("/nonexistent"), &Names::none());
+        }));
         assert!(!Arc::ptr_eq(&next, &flight.snapshot().await.unwrap()));
         assert_eq!(collections.load(Ordering::SeqCst), 2);
     }

@@ -219,6 +219,49 @@ fn a_path_that_comes_between_two_scrapes_is_counted_by_its_origin() {
     assert_eq!(sources().as_deref(), Some("1"), "and only once");
 }
 
+#[test]
+fn a_reload_that_changes_a_setting_of_collectors_ends_no_count() {
+    let host = Host::new();
+    let path = config(&host, "[exporter]\ncollect_share = \"100%\"\n");
+    let running = Running::start(&host, Some(&path));
+    let counts = || {
+        let page = running.request("GET", "/metrics", "");
+        [
+            "nix_store_paths_added_total{origin=\"source\"} ",
+            "nix_store_paths_deleted_total ",
+        ]
+        .map(|name| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name}:\n{page}"))
+                .to_owned()
+        })
+    };
+    assert_eq!(counts(), ["0", "0"]);
+    let database = rusqlite::Connection::open(host.database()).unwrap();
+    let insert = |hash| {
+        let insert = "INSERT INTO ValidPaths (path, hash, registrationTime, narSize, ca)
+                      VALUES ('/nix/store/' || ?1, 'sha256:0', 1, 7, 'text:sha256:0')";
+        let name = crate::host::name(hash, "text");
+        database.execute(insert, [name]).unwrap();
+    };
+    insert('6');
+    assert_eq!(counts(), ["1", "0"]);
+    let delete = "DELETE FROM ValidPaths WHERE path LIKE '%-text'";
+    database.execute(delete, []).unwrap();
+    assert_eq!(counts(), ["1", "1"]);
+    write(
+        &path,
+        "[exporter]\ncollect_share = \"100%\"\nweigh_share = \"20%\"\nflake_lock = \"/x\"\ncollectors = { memory = false }\n",
+    );
+    running.signal(Signal::SIGHUP);
+    running.wait_for("configuration read again");
+    // What comes between the last scrape and the next is counted, too.
+    insert('7');
+    let page = running.request("GET", "/metrics", "");
+    assert!(!page.contains("\nnix_host_memory_total"), "{page}");
+    assert_eq!(counts(), ["2", "1"]);
+}
+
 /// The watchdog's families beside the exporter's own, with everything that needs escaping.
 fn watchdog_state(host: &Host) {
     let path = host.root().join("run/snowguard/state.json");
