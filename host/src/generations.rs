@@ -7,6 +7,7 @@ mod boot;
 mod outlook;
 mod profiles;
 mod system;
+mod users;
 
 use std::{
     ffi::OsStr,

@@ -22,6 +22,7 @@ pub struct Context<'a> {
     kept: RefCell<Option<Resident>>,
     analysis: OnceCell<Result<(Analysis, Seen), CollectError>>,
     profiles: OnceCell<Result<Profiles, CollectError>>,
+    everybodys: OnceCell<Result<Profiles, CollectError>>,
 }
 
 impl<'a> Context<'a> {
@@ -38,6 +39,7 @@ impl<'a> Context<'a> {
             kept: RefCell::new(kept),
             analysis: OnceCell::new(),
             profiles: OnceCell::new(),
+            everybodys: OnceCell::new(),
         }
     }
 
@@ -78,6 +80,17 @@ impl<'a> Context<'a> {
     pub fn profiles(&self) -> Result<&Profiles, CollectError> {
         self.profiles
             .get_or_init(|| Profiles::read(self.layout).map_err(CollectError::from))
+            .as_ref()
+            .map_err(Clone::clone)
+    }
+
+    /// The same, and those of the users, read at the first call and shared by all.
+    ///
+    /// # Errors
+    /// The same error for each collector that asks, if they could not be read.
+    pub fn everybodys_profiles(&self) -> Result<&Profiles, CollectError> {
+        self.everybodys
+            .get_or_init(|| Profiles::everybodys(self.layout).map_err(CollectError::from))
             .as_ref()
             .map_err(Clone::clone)
     }

@@ -31,7 +31,7 @@ impl Collector for Reclaimable {
     }
 
     fn collect(&mut self, cx: &Context<'_>) -> Result<Vec<Family>, CollectError> {
-        let (store, profiles) = (cx.analysis()?, cx.profiles()?);
+        let (store, profiles) = (cx.analysis()?, cx.everybodys_profiles()?);
         let system = System::read(cx.layout(), profiles)?;
         let holdings = Holdings::of(
             &store.graph,

@@ -11,14 +11,17 @@ use std::{
 use super::{Generation, GenerationId, Profile, parse_link_name};
 use crate::{FactError, Kind, Layout, Result, STORE_DIR};
 
-const ATTEMPT: &str = "read the profiles";
-const CURE: &str = "make it readable to this user";
+pub(super) const ATTEMPT: &str = "read the profiles";
+pub(super) const CURE: &str = "make it readable to this user";
 
 /// Where root's own profiles are besides the shared directory: Nix 2.14 and `nix profile` with
 /// `use-xdg-base-directories`.
-const ROOTS_OWN: &str = "/root/.local/state/nix/profiles";
+pub(super) const ROOTS_OWN: &str = "/root/.local/state/nix/profiles";
 
-/// Every profile of a host.
+/// The generations that lie in one directory, by the name of their profile.
+pub(super) type Farm = BTreeMap<OsString, Vec<Generation>>;
+
+/// The profiles of a host.
 #[derive(Debug)]
 pub struct Profiles {
     /// Ascending by name.
@@ -99,7 +102,7 @@ impl Profiles {
     /// Adds the profiles of one directory and of those below it. Links to directories are not
     /// followed, as the collector of Nix does not either (`libstore/gc.cc`, `findRoots`).
     fn walk(&mut self, layout: &Layout, name: &Path, dir: &Path, entries: fs::ReadDir) {
-        let mut farm: BTreeMap<OsString, Vec<Generation>> = BTreeMap::new();
+        let mut farm = Farm::new();
         let mut links: Vec<OsString> = Vec::new();
         for entry in entries {
             let entry = match entry {
@@ -117,11 +120,7 @@ impl Profiles {
                 },
                 Ok(_) if is_temporary(&file_name) => {}
                 Ok(kind) if kind.is_symlink() => match parse_link_name(&file_name) {
-                    Some((profile, number)) => match generation(layout, number, &path) {
-                        Ok(Some(g)) => farm.entry(profile.to_owned()).or_default().push(g),
-                        Ok(None) => {}
-                        Err(e) => self.unreadable.push(e),
-                    },
+                    Some(_) => self.add_link(layout, &path, &mut farm),
                     None => links.push(file_name),
                 },
                 Ok(_) => {}
@@ -137,6 +136,26 @@ impl Profiles {
                 Err(e) => self.unreadable.push(e),
             }
         }
+        self.reap(name, dir, farm);
+    }
+
+    /// Adds the generation that the link is, if its name says so.
+    pub(super) fn add_link(&mut self, layout: &Layout, link: &Path, farm: &mut Farm) {
+        let Some(name) = link.file_name().filter(|name| !is_temporary(name)) else {
+            return;
+        };
+        let Some((profile, number)) = parse_link_name(name) else {
+            return;
+        };
+        match generation(layout, number, link) {
+            Ok(Some(g)) => farm.entry(profile.to_owned()).or_default().push(g),
+            Ok(None) => {}
+            Err(e) => self.unreadable.push(e),
+        }
+    }
+
+    /// Adds the profiles of a directory, whose generations these are.
+    pub(super) fn reap(&mut self, name: &Path, dir: &Path, farm: Farm) {
         for (file_name, mut generations) in farm {
             generations.sort_by(|a, b| a.id.cmp(&b.id));
             let link = dir.join(&file_name);
@@ -152,7 +171,7 @@ impl Profiles {
         }
     }
 
-    fn gone_or_unreadable(&mut self, path: PathBuf, error: &io::Error) {
+    pub(super) fn gone_or_unreadable(&mut self, path: PathBuf, error: &io::Error) {
         if error.kind() != io::ErrorKind::NotFound {
             self.unreadable
                 .push(FactError::io(ATTEMPT, path, error, CURE));
@@ -189,7 +208,15 @@ fn generation(layout: &Layout, number: u64, link: &Path) -> Result<Option<Genera
 fn current(link: &Path, profile: &OsStr) -> Result<Option<u64>> {
     let target = match fs::read_link(link) {
         Ok(target) => target,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        // A file or directory of that name points nowhere.
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            return Ok(None);
+        }
         Err(e) => return Err(FactError::io(ATTEMPT, link, &e, CURE)),
     };
     let parsed = target.file_name().and_then(parse_link_name);

@@ -292,3 +292,62 @@ fn a_part_of_the_profiles_that_cannot_be_read_is_named_and_the_rest_is_read() {
     assert_eq!(profiles.unreadable.len(), 1);
     assert!(profiles.unreadable[0].path.starts_with(host.root.path()));
 }
+
+fn names(profiles: &Profiles) -> Vec<&str> {
+    let names = profiles.profiles.iter().map(|p| p.name.to_str().unwrap());
+    names.collect()
+}
+
+#[test]
+fn the_profiles_of_users_are_found_by_automatic_roots_and_in_the_homes_of_the_password_file() {
+    let host = Host::new();
+    host.profile_link("system-1-link", "/nix/store/x");
+    // home-manager, as Nix registers it: an automatic root for each generation.
+    let at = "/home/u/.local/state/nix/profiles";
+    for number in [1, 2] {
+        let link = format!("{at}/home-manager-{number}-link");
+        host.link(&link, "/nix/store/x");
+        host.link(&format!("/nix/var/nix/gcroots/auto/{number}"), &link);
+    }
+    host.link(&format!("{at}/home-manager"), "home-manager-2-link");
+    // Elsewhere, and as `nix-store --store DIR` writes it.
+    host.link("/srv/p-3-link", "/nix/store/x");
+    let outside = host.layout.inside("/srv/p-3-link");
+    host.link("/nix/var/nix/gcroots/auto/3", outside.to_str().unwrap());
+    // What lies there besides, or leads nowhere, is no profile.
+    host.link("/srv/result", "/nix/store/x");
+    host.link("/srv/q-1-link", "/etc/passwd");
+    host.link("/nix/var/nix/gcroots/auto/4", "/srv/result");
+    host.link("/nix/var/nix/gcroots/auto/5", "/gone/r-1-link");
+    host.link(
+        "/nix/var/nix/gcroots/auto/6",
+        "/nix/var/nix/profiles/system-1-link",
+    );
+    // No root names it any more; the same directory by another name is the same.
+    host.link(
+        "/var/home/v/.local/state/nix/profiles/profile-7-link",
+        "/nix/store/x",
+    );
+    host.link("/also", "home");
+    fs::create_dir_all(host.layout.inside("/etc")).unwrap();
+    let users = "root:x:0:0::/root:/bin/sh\nu:x:1:1::/also/u:/bin/sh\nv:x:2:2::/var/home/v:\n\
+                 nobody:x:3:3::/nonexistent:\nodd\n";
+    fs::write(host.layout.inside("/etc/passwd"), users).unwrap();
+
+    let profiles = Profiles::everybodys(&host.layout).unwrap();
+    let expected = [
+        "/home/u/.local/state/nix/profiles/home-manager",
+        "/srv/p",
+        "/var/home/v/.local/state/nix/profiles/profile",
+        "system",
+    ];
+    assert_eq!(names(&profiles), expected);
+    assert!(profiles.unreadable.is_empty(), "{:?}", profiles.unreadable);
+    let home_manager = profiles.get(expected[0]).unwrap();
+    assert_eq!(
+        (numbers(home_manager), home_manager.current),
+        (vec![1, 2], Some(2))
+    );
+    // What Snowguard may give up is the host's alone.
+    assert_eq!(names(&host.profiles()), ["system"]);
+}

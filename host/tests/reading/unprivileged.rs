@@ -267,6 +267,28 @@ fn profiles_that_may_not_be_read_are_not_no_profiles() {
 }
 
 #[test]
+fn homes_that_may_not_be_searched_are_named_and_not_taken_for_homes_without_profiles() {
+    nobody_looks(
+        "homes_that_may_not_be_searched_are_named_and_not_taken_for_homes_without_profiles",
+        |store| {
+            fs::create_dir_all(store.path("etc")).unwrap();
+            fs::write(store.path("etc/passwd"), "u:x:1:1::/home/u:/bin/sh\n").unwrap();
+            fs::create_dir_all(store.path("home/u")).unwrap();
+            mode(store.path("home/u"), 0o700);
+        },
+        |layout| {
+            let profiles = Profiles::everybodys(layout).unwrap();
+            let [error] = &profiles.unreadable[..] else {
+                panic!("{:?}", profiles.unreadable);
+            };
+            let path = layout.root().join("home/u/.local/state/nix/profiles");
+            is_denied(error, &path, "readable");
+            assert!(Profiles::read(layout).unwrap().unreadable.is_empty());
+        },
+    );
+}
+
+#[test]
 fn secret_files_that_nix_conf_includes_take_no_fact_away_and_are_named() {
     nobody_looks(
         "secret_files_that_nix_conf_includes_take_no_fact_away_and_are_named",

@@ -18,6 +18,9 @@ Exit codes:
   4  a collection freed less than it was to; what it freed stays freed";
 
 const GENERATIONS_HELP: &str = "\
+The profiles of the host (/nix/var/nix/profiles), root's own and those of the users: wherever an
+automatic GC root names a generation, and in the homes of /etc/passwd (home-manager, nix profile).
+
 Sizes are sums of NAR sizes, by the database, not of blocks on the disk:
   CLOSURE     the generation and all that it refers to
   ALONE       what dies if this generation's link goes and nothing else does

@@ -65,7 +65,7 @@ struct Held {
 }
 
 pub(super) fn run(host: &Host, json: bool, page: &mut Page<'_>) -> Result<(), Failure> {
-    let mut profiles = Profiles::read(&host.layout)?;
+    let mut profiles = Profiles::everybodys(&host.layout)?;
     let system = System::read(&host.layout, &profiles)?;
     let mut unreadable = std::mem::take(&mut profiles.unreadable);
     let mut unsized_paths = None;
