@@ -30,7 +30,8 @@ Sizes are sums of NAR sizes, by the database, not of blocks on the disk:
 const ROOTS_HELP: &str = "\
 ALONE is what dies if this root goes and no other does; two roots of one path keep it together, and
 neither alone. TOGETHER is what dies if all roots of the kind go. Both are sums of NAR sizes.
-A stale link keeps nothing: what it points at is gone or not valid. Nothing is unlinked.";
+A stale link keeps nothing: what it points at is gone, not valid, or no link into the store (Nix
+follows one link, not two). Nothing is unlinked.";
 
 const RULES_HELP: &str = "\
 Exit codes, as of promtool:

@@ -116,12 +116,13 @@ impl Walk<'_> {
             path,
             &absolute(&target, path.parent().unwrap_or(Path::new("/"))),
         );
-        let (mut gone, mut invalid) = (0, false);
+        let (mut gone, mut invalid, mut elsewhere, mut is_root) = (0, false, false, false);
         for candidate in &places {
             match fs::read_link(candidate) {
                 Ok(inner) => {
-                    let is_root = self.found(candidate, &inner, outer_kind, Some(path));
-                    invalid |= !is_root && is_in_store(&inner);
+                    is_root |= self.found(candidate, &inner, outer_kind, Some(path));
+                    invalid |= is_in_store(&inner);
+                    elsewhere |= !is_in_store(&inner);
                 }
                 Err(source)
                     if source.kind() == io::ErrorKind::NotFound
@@ -130,14 +131,19 @@ impl Walk<'_> {
                     gone += 1;
                 }
                 // A file or directory, which is no root.
-                Err(source) if source.kind() == io::ErrorKind::InvalidInput => {}
+                Err(source) if source.kind() == io::ErrorKind::InvalidInput => elsewhere = true,
                 Err(source) => self.doubt(candidate, &source)?,
             }
         }
-        if gone == places.len() {
+        if is_root {
+            // It keeps something, whatever else it leads to.
+        } else if gone == places.len() {
             self.stale(path, target, outer_kind, StaleReason::TargetGone);
         } else if invalid {
             self.stale(path, target, outer_kind, StaleReason::NotValid);
+        } else if elsewhere && path.starts_with(self.layout.state().join("gcroots/auto")) {
+            // Other links that lead nowhere are no mistake: `gcroots/profiles`.
+            self.stale(path, target, outer_kind, StaleReason::LeadsElsewhere);
         }
         Ok(())
     }

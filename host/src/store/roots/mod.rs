@@ -105,6 +105,9 @@ pub enum StaleReason {
     TargetGone,
     /// It leads to a store path that is not valid.
     NotValid,
+    /// An automatic root that leads to a file or directory, or by a link to another link: Nix
+    /// follows one link outside of the store and no more.
+    LeadsElsewhere,
 }
 
 /// All roots of a store at one moment.

@@ -106,6 +106,25 @@ fn two_hops_outside_of_the_store_are_no_root_as_in_nix() {
 }
 
 #[test]
+fn an_automatic_root_that_leads_on_to_another_link_or_to_none_is_told_as_keeping_nothing() {
+    let host = Host::new();
+    let result = link(&host.path, &host.store.path("home/u/result"));
+    let second = link(result, &host.store.path("home/u/again"));
+    let twice = link(second, &host.gcroots("auto/0"));
+    let directory = link(host.store.path("home/u"), &host.gcroots("auto/1"));
+    // As Nix makes it: no root, and no mistake.
+    link(
+        host.store.path("nix/var/nix/profiles"),
+        &host.gcroots("profiles"),
+    );
+    assert_eq!(host.found(), []);
+    let stale = host.read().unwrap().stale;
+    let stale: Vec<_> = stale.iter().map(|link| (&link.link, link.reason)).collect();
+    let elsewhere = StaleReason::LeadsElsewhere;
+    assert_eq!(stale, [(&twice, elsewhere), (&directory, elsewhere)]);
+}
+
+#[test]
 fn a_link_to_a_directory_of_links_is_not_followed_as_in_nix() {
     let host = Host::new();
     link(&host.path, &host.store.path("home/u/links/x"));

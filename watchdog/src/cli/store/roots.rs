@@ -166,6 +166,7 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
         let why = match link.reason {
             StaleReason::TargetGone => "is gone",
             StaleReason::NotValid => "is not valid",
+            StaleReason::LeadsElsewhere => "is no link into the store",
         };
         table.row([
             "-".to_owned(),
