@@ -27,7 +27,9 @@ pub fn lookup(layout: &Layout, graph: &Graph, text: &str) -> Result<PathId> {
         return Ok(id);
     }
     let name = text;
-    if layout.store().join(name).symlink_metadata().is_ok() && name.len() > 32 {
+    // A left-over may have any name; the links that are shared are none.
+    let is_left_over = !matches!(name, "" | ".links");
+    if is_left_over && layout.store().join(name).symlink_metadata().is_ok() {
         return Err(not_valid(layout, name));
     }
     if name.len() < SHORTEST {
@@ -80,6 +82,9 @@ fn by_place(layout: &Layout, graph: &Graph, text: &str) -> Result<PathId> {
                 fs::canonicalize(given).map_err(|e| FactError::io(ATTEMPT, given, &e, cure))?
             };
             in_store(&place).ok_or_else(|| {
+                if let Err(e) = place.symlink_metadata() {
+                    return FactError::io(ATTEMPT, &place, &e, cure);
+                }
                 let cause = format!("it is {place:?}, which is not in the store");
                 error(Kind::Malformed, text, cause, cure)
             })?

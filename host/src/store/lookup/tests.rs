@@ -86,6 +86,14 @@ fn a_path_that_is_not_valid_is_told_from_one_that_is_not_there() {
             "{error}"
         );
     }
+    for text in ["tmp-1-2", "bad dir", "x"] {
+        fs::write(host.store.path("nix/store").join(text), "").unwrap();
+        let error = host.find(text).unwrap_err();
+        assert!(
+            error.cause.contains("the database does not know it"),
+            "{error}"
+        );
+    }
     let gone = host
         .find(&format!("/nix/store/{}", name('e', "gone")))
         .unwrap_err();
@@ -96,4 +104,11 @@ fn a_path_that_is_not_valid_is_told_from_one_that_is_not_there() {
     assert_eq!(host.find("zzzz").unwrap_err().kind, Kind::Missing);
     assert!(host.find("aaa").unwrap_err().cause.contains("too short"));
     assert!(host.find("/nix/var").unwrap_err().kind != Kind::Denied);
+    let nowhere = host.find("/nowhere").unwrap_err();
+    assert_eq!(nowhere.kind, Kind::Missing, "{nowhere}");
+    // Neither the directory itself nor what Nix keeps in it is a left-over.
+    fs::create_dir(host.store.path("nix/store/.links")).unwrap();
+    for text in ["", ".links"] {
+        assert_eq!(host.find(text).unwrap_err().kind, Kind::Missing);
+    }
 }
