@@ -15,6 +15,9 @@ use super::{
 };
 use crate::{Profile, Profiles};
 
+/// In place of a generation's, the place of the link of a profile that has none.
+const NO_GENERATION: usize = usize::MAX;
+
 /// What one generation holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
@@ -37,7 +40,8 @@ pub struct ProfileHoldings {
     pub name: PathBuf,
     /// By generation, in the order of [`Profile::generations`]: ascending by number.
     pub generations: Vec<Holding>,
-    /// What the generations together keep alive and nothing else does.
+    /// What the generations together, or the link of a profile without any, keep alive and nothing
+    /// else does.
     pub together: Share,
     /// From which generation on, downwards, is counted what is kept: the place of the current
     /// one, or of the newest where there is no current one.
@@ -86,6 +90,17 @@ impl Holdings {
             for (place, generation) in profile.generations.iter().enumerate() {
                 places.insert(&generation.link, holders.len());
                 whose.push((group, place));
+                holders.push(Holder {
+                    paths: Vec::new(),
+                    group,
+                });
+            }
+        }
+        // A profile of the oldest kind is its own link, straight to the store.
+        for (group, profile) in profiles.profiles.iter().enumerate() {
+            if profile.generations.is_empty() {
+                places.insert(&profile.link, holders.len());
+                whose.push((group, NO_GENERATION));
                 holders.push(Holder {
                     paths: Vec::new(),
                     group,

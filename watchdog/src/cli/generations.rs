@@ -28,7 +28,8 @@ struct ProfileView {
     name: String,
     current: Option<u64>,
     generations: Vec<GenerationView>,
-    /// What the generations keep together and nothing else does; `null` if it is not known.
+    /// What the generations keep together, or the link of a profile without any keeps, and nothing
+    /// else does; `null` if it is not known.
     together: Option<Share>,
     /// What keeping only the newest so many frees; empty if it is not known.
     keeping: Vec<Keeping>,
@@ -224,6 +225,15 @@ fn for_people(report: &Report, page: &mut Page<'_>) -> Result<(), Failure> {
             page.line(&format!(
                 "{}: points at generation {number}, which is gone",
                 profile.name
+            ))?;
+        }
+    }
+    for profile in &report.profiles {
+        if profile.generations.is_empty() && profile.current.is_none() {
+            page.line(&format!(
+                "{}: has no generations; its link alone keeps {} (NAR)",
+                profile.name,
+                size(profile.together, bound)
             ))?;
         }
     }

@@ -43,6 +43,24 @@ fn host() -> Host {
     }
 }
 
+#[test]
+fn a_profile_without_generations_is_told_with_what_its_link_keeps() {
+    let Host { host, .. } = host();
+    let direct = host.path("direct", 4000);
+    host.link("nix/var/nix/profiles/direct", &direct);
+    let facts = host.run(&["generations", "--json"]).json();
+    let profiles = facts["profiles"].as_array().unwrap();
+    let profile = profiles.iter().find(|p| p["name"] == "direct").unwrap();
+    let one_path = json!({"paths": 1, "nar_bytes": 4000});
+    assert_eq!(
+        (&profile["generations"], &profile["together"]),
+        (&json!([]), &one_path)
+    );
+    let text = host.run(&["generations"]).clean();
+    let said = "direct: has no generations; its link alone keeps 3.9 KiB (NAR)\n";
+    assert!(text.contains(said), "{text}");
+}
+
 /// A share that is not there is more than any.
 fn bytes(share: &Value) -> u64 {
     share["nar_bytes"].as_u64().unwrap_or(u64::MAX)
