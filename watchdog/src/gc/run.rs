@@ -15,7 +15,7 @@ mod within;
 
 use std::{cell::Cell, collections::HashSet, ffi::OsString, path::PathBuf};
 
-use self::within::Within;
+use self::{acts::SEE_RECORDS, within::Within};
 use super::{
     plan::{Plan, Reason, Refusal, plan},
     policy::{Policy, Space},
@@ -145,6 +145,12 @@ struct Run<'a> {
     failures: usize,
     /// What Nix did not give up in this collection.
     refused: HashSet<OsString>,
+    /// What a call failed at that was for nothing else: left out until nothing else is left.
+    aside: HashSet<OsString>,
+    /// What was taken up again after that.
+    had_again: HashSet<OsString>,
+    /// Whether Nix works at all is in doubt: it failed at something new, and did nothing since.
+    is_in_doubt: bool,
     /// What could not be removed or given up in this collection: what builds left, links of
     /// generations and of whole profiles, automatic roots.
     stuck: HashSet<PathBuf>,
@@ -181,6 +187,9 @@ impl<'a> Run<'a> {
             batch: dead::BATCH,
             failures: 0,
             refused: HashSet::new(),
+            aside: HashSet::new(),
+            had_again: HashSet::new(),
+            is_in_doubt: false,
             stuck: HashSet::new(),
             not_given_up: None,
             old_menu: Vec::new(),
@@ -225,9 +234,14 @@ impl<'a> Run<'a> {
                 return self.ended_by(refusal, round);
             }
             let plan = match self.plan() {
+                // No way back goes for what a failed call left.
+                Ok(plan) if plan.dead.groups.is_empty() && self.take_up_aside() => continue,
                 Ok(plan) => plan,
                 Err(refusal) if round > 0 && refusal.reason == Reason::NotNeeded => {
                     return (End::Reached, String::new());
+                }
+                Err(refusal) if refusal.reason == Reason::CannotHelp && self.take_up_aside() => {
+                    continue;
                 }
                 // A switch of somebody else may have been in the way of the first try.
                 Err(refusal) if refusal.reason == Reason::BootMenu && self.try_menu_again() => {
@@ -260,6 +274,8 @@ impl<'a> Run<'a> {
                 self.delete_dead(&plan)
             } else if !plan.left_overs.chosen.is_empty() {
                 self.remove_left_overs(&plan)
+            } else if self.is_in_doubt {
+                Some(("nix_refused", SEE_RECORDS))
             } else if !plan.victims.is_empty() {
                 self.give_up(&plan.victims)
             } else {
@@ -291,7 +307,7 @@ impl<'a> Run<'a> {
         }
         let scales = Within {
             scales: self.host.scales(),
-            refused: &self.refused,
+            refused: [&self.refused, &self.aside],
             stuck: &self.stuck,
             agreed: self.agreed,
             is_withheld: Cell::new(false),

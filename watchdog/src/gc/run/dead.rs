@@ -1,6 +1,6 @@
 //! The first rung: dead paths, batch by batch, each followed by a look at what it brought.
 
-use std::{ffi::OsString, time::Duration};
+use std::{collections::VecDeque, ffi::OsString, time::Duration};
 
 use serde_json::json;
 use snowguard_host::FactError;
@@ -38,11 +38,11 @@ impl Run<'_> {
         let mut gained = frees.bytes == 0 && !(counts_inodes && frees.files > 0);
         let mut failed = false;
         let mut batch: Vec<&Group> = Vec::new();
-        let mut groups = plan.dead.groups.iter().peekable();
-        while let Some(group) = groups.next() {
+        let mut groups: VecDeque<&Group> = plan.dead.groups.iter().collect();
+        while let Some(group) = groups.pop_front() {
             batch.push(group);
             let entries: Vec<OsString> = batch.iter().copied().flatten().cloned().collect();
-            if entries.len() < self.batch && groups.peek().is_some() {
+            if entries.len() < self.batch && !groups.is_empty() {
                 continue;
             }
             let over = self.is_over();
@@ -64,6 +64,7 @@ impl Run<'_> {
             match outcome {
                 Ok(deleted) => {
                     self.failures = 0;
+                    self.is_in_doubt = false;
                     // What it keeps was to go after it: a plan from a new look leaves that out.
                     if !deleted.refused.is_empty() {
                         self.refused.extend(deleted.refused);
@@ -73,15 +74,20 @@ impl Run<'_> {
                 Err(_) => {
                     failed = true;
                     self.failures += 1;
-                    // Nix did not say what is in its way. That shows when the groups are given to
-                    // it one by one.
-                    self.batch = 1;
-                    if batch.len() == 1 {
-                        self.refused.extend(entries);
-                    }
                     if self.failures >= FAILURES {
                         return Some(("nix_refused", SEE_RECORDS));
                     }
+                    // Nix did not say what is in its way, if anything is. That shows when the
+                    // groups are given to it once more, one by one.
+                    self.batch = 1;
+                    if batch.len() == 1 {
+                        self.set_aside(entries);
+                        return None;
+                    }
+                    batch
+                        .drain(..)
+                        .rev()
+                        .for_each(|group| groups.push_front(group));
                 }
             }
             if need == Some(Space::NONE) {
@@ -91,6 +97,25 @@ impl Run<'_> {
         }
         // Where deleting frees nothing, as under a snapshot, no generation is given up for it.
         (!gained && !failed).then_some(("no_progress", "a round freed nothing"))
+    }
+
+    /// Leaves out what Nix failed at while it was given nothing else. A daemon that was killed or a
+    /// database that was busy fails any call, so it has a second chance once nothing else is left
+    /// to delete; only after that it is as good as refused.
+    fn set_aside(&mut self, entries: Vec<OsString>) {
+        if entries.iter().any(|entry| self.had_again.contains(entry)) {
+            self.refused.extend(entries);
+        } else {
+            self.is_in_doubt = true;
+            self.aside.extend(entries);
+        }
+    }
+
+    /// Gives what was set aside its second chance. Whether there was any.
+    pub(super) fn take_up_aside(&mut self) -> bool {
+        let is_any = !self.aside.is_empty();
+        self.had_again.extend(self.aside.drain());
+        is_any
     }
 
     /// One call of Nix. If it fails on a disk that is hard full, a slice of the ballast may be

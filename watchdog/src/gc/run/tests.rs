@@ -13,6 +13,7 @@
 
 mod boot_menu;
 mod crumbs;
+mod failed_calls;
 mod host;
 mod simulation;
 mod stories;

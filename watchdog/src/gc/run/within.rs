@@ -37,7 +37,7 @@ impl Agreed {
 /// it keeps.
 pub(super) struct Within<'a> {
     pub(super) scales: &'a dyn Scales,
-    pub(super) refused: &'a HashSet<OsString>,
+    pub(super) refused: [&'a HashSet<OsString>; 2],
     pub(super) stuck: &'a HashSet<PathBuf>,
     pub(super) agreed: Option<&'a Agreed>,
     /// Something was left out that is not agreed to.
@@ -46,7 +46,7 @@ pub(super) struct Within<'a> {
 
 impl Scales for Within<'_> {
     fn weigh(&self, name: &OsStr) -> Result<Footprint, FactError> {
-        if self.refused.contains(name) {
+        if self.refused.iter().any(|names| names.contains(name)) {
             let path = Path::new(STORE_DIR).join(name);
             let cause = "Nix did not give it up a moment ago";
             return Err(FactError::new(Kind::Busy, "delete", path, cause, ""));

@@ -93,8 +93,10 @@ pub(crate) struct FakeHost {
     waited_for: Names,
     /// Links of generations and roots that were given up.
     pub(crate) given_up: Vec<PathBuf>,
-    /// Nix names what it refuses, or only fails.
-    pub(crate) names_the_refused: bool,
+    /// So many further calls of Nix fail, whatever is to be deleted.
+    pub(crate) failing: usize,
+    /// What Nix fails at whenever it is given it.
+    pub(crate) fails_at: Names,
     pub(crate) progress: Progress,
     scales: Option<FakeScales>,
     seen_alive: Names,
@@ -127,7 +129,8 @@ impl FakeHost {
             held: Names::new(),
             waited_for: Names::new(),
             given_up: Vec::new(),
-            names_the_refused: true,
+            failing: 0,
+            fails_at: Names::new(),
             progress: Progress::default(),
             scales: None,
             seen_alive: Names::new(),
@@ -253,7 +256,10 @@ impl Host for FakeHost {
         let wrong: Vec<&String> = names.intersection(&self.seen_alive).collect();
         assert!(wrong.is_empty(), "alive when the host was read: {wrong:?}");
         let fault = self.call();
-        if let Some(Fault::Fails) = fault {
+        let is_immutable = !names.is_disjoint(&self.fails_at);
+        let is_down = self.failing > 0;
+        self.failing = self.failing.saturating_sub(1);
+        if matches!(fault, Some(Fault::Fails)) || is_down || is_immutable {
             return Err(error("delete"));
         }
         // Nix goes through them by name, takes all that keeps one along, and stops at the first
@@ -262,9 +268,6 @@ impl Host for FakeHost {
         let mut deleted = Deleted::default();
         for name in &names {
             if alive.contains(name) {
-                if !self.names_the_refused {
-                    return Err(error("delete what is alive"));
-                }
                 deleted.refused.push(name.into());
                 continue;
             }
