@@ -17,7 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::sys::signal::Signal;
+use nix::sys::{
+    resource::{Resource, getrlimit},
+    signal::Signal,
+};
 use snowguard_host::{FactError, Kind, Layout};
 
 use super::{
@@ -231,6 +234,17 @@ impl DeletePaths {
             ))),
         }
     }
+}
+
+/// Bytes of names that one call of a program may be given. The kernel takes a quarter of the limit
+/// of the stack, but no more than 6 MiB and in any case 128 KiB, for arguments and environment
+/// together (`bprm_stack_limits` in `fs/exec.c`); half of it is left to all else.
+pub fn room_for_names() -> usize {
+    const LEAST: u64 = 128 << 10;
+    const MOST: u64 = 2 << 20;
+    let stack = getrlimit(Resource::RLIMIT_STACK).map_or(0, |(soft, _)| soft);
+    let bytes = (stack / 4).clamp(LEAST, MOST) / 2;
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 /// Where the daemon of a host listens.

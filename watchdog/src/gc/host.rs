@@ -20,7 +20,7 @@ use crate::{
     act::{
         ballast::Ballast,
         boot_menu::BootMenu,
-        delete_paths::{DeletePaths, Deleted},
+        delete_paths::{self, DeletePaths, Deleted},
         remove_build_directory::RemoveBuildDirectory,
         remove_build_log::RemoveBuildLog,
         remove_generation::RemoveGeneration,
@@ -80,6 +80,10 @@ impl Host for RealHost {
             progress.deleted_paths += 1;
             watcher(progress);
         })
+    }
+
+    fn room_for_names(&self) -> usize {
+        delete_paths::room_for_names()
     }
 
     fn settle(&mut self) {

@@ -10,6 +10,7 @@
 //! of its tier, and in the end what turns out not to be needed stays.
 
 mod choice;
+mod pieces;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -139,6 +140,7 @@ pub fn dead_paths(
         need,
     );
     choice.fill();
+    choice.take_apart();
     choice.drop_superfluous();
     for (group, ids) in choice.into_groups(graph) {
         for id in ids {

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, ffi::OsString, time::Duration};
 
 use serde_json::json;
-use snowguard_host::FactError;
+use snowguard_host::{FactError, STORE_DIR};
 
 use super::{
     Deleted, Plan, Run,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Entries to delete in the first call of Nix.
 pub(super) const BATCH: usize = 256;
-/// Entries at most in one call: their names must fit into one command line.
+/// Entries at most in one call, so that progress shows.
 const LARGEST: usize = 8192;
 /// A call that took less than this is followed by a larger one. Each has a price of its own: Nix
 /// reads all roots, and where files are hard-linked looks at every link once more at its end
@@ -26,6 +26,13 @@ const SHORT: Duration = Duration::from_secs(2);
 const LONG: Duration = Duration::from_secs(15);
 /// So many calls of Nix in a row may fail.
 const FAILURES: usize = 3;
+
+/// What the names of these take as arguments of a program: a path, the zero at its end, and a
+/// pointer to it (`copy_strings` and `bprm_stack_limits` in the kernel's `fs/exec.c`).
+fn length_of(group: &Group) -> usize {
+    const EACH: usize = STORE_DIR.len() + 1 + 1 + size_of::<usize>();
+    group.iter().map(|name| name.len() + EACH).sum()
+}
 
 impl Run<'_> {
     /// Deletes the dead, batch by batch, until the target is reached.
@@ -39,12 +46,18 @@ impl Run<'_> {
         let mut failed = false;
         let mut batch: Vec<&Group> = Vec::new();
         let mut groups: VecDeque<&Group> = plan.dead.groups.iter().collect();
+        let room = self.host.room_for_names();
+        let (mut count, mut length) = (0, 0);
         while let Some(group) = groups.pop_front() {
             batch.push(group);
-            let entries: Vec<OsString> = batch.iter().copied().flatten().cloned().collect();
-            if entries.len() < self.batch && !groups.is_empty() {
+            count += group.len();
+            length += length_of(group);
+            let fits = |next: &&Group| length + length_of(next) <= room;
+            if count < self.batch && groups.front().is_some_and(fits) {
                 continue;
             }
+            (count, length) = (0, 0);
+            let entries: Vec<OsString> = batch.iter().copied().flatten().cloned().collect();
             let over = self.is_over();
             if over.is_some() {
                 return over;

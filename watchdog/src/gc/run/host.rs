@@ -39,6 +39,9 @@ pub trait Host {
     /// # Errors
     /// What Nix said; some may be gone all the same.
     fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError>;
+    /// Bytes that the names of the entries of one call may take: they may have to fit into one
+    /// command line.
+    fn room_for_names(&self) -> usize;
     /// Lets the file system show what was freed, where it does so with a delay (btrfs frees with
     /// its next commit).
     fn settle(&mut self);

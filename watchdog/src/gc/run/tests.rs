@@ -15,6 +15,7 @@ mod boot_menu;
 mod crumbs;
 mod failed_calls;
 mod host;
+mod large_groups;
 mod simulation;
 mod stories;
 

@@ -8,7 +8,7 @@ use std::{
 
 use snowguard_host::store::{Footprint, Graph, Keepers, PathId};
 
-use super::{Group, Tier};
+use super::{Group, Tier, pieces::pieces};
 use crate::gc::{ladder::Tally, policy::Space};
 
 /// A group may go this share of the need beyond it; a larger one waits for smaller ones.
@@ -230,6 +230,47 @@ impl<'t, 'f> Choice<'t, 'f> {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes each group apart, as far as what keeps a path goes no later than the path itself: what
+    /// goes in one call of Nix then depends on no library that half of the store refers to.
+    pub(super) fn take_apart(&mut self) {
+        let whole = std::mem::take(&mut self.groups);
+        for group in whole.into_iter().flatten() {
+            let mut member_of = HashMap::new();
+            let mut ids = Vec::new();
+            for member in group.members {
+                match self.id(member) {
+                    Some(id) => {
+                        member_of.insert(id, member);
+                        ids.push(id);
+                    }
+                    None => self.groups.push(Some(Chosen {
+                        members: vec![member],
+                        after: BTreeSet::new(),
+                    })),
+                }
+            }
+            for piece in pieces(&self.keepers, &ids) {
+                let number = self.groups.len();
+                for id in &piece {
+                    self.group_of.insert(*id, number);
+                }
+                let keepers = piece.iter().flat_map(|id| self.keepers.keepers(*id));
+                let after = keepers.filter_map(|id| self.group_of.get(id).copied());
+                self.groups.push(Some(Chosen {
+                    after: after.filter(|earlier| *earlier != number).collect(),
+                    members: piece.iter().map(|id| member_of[id]).collect(),
+                }));
+            }
+        }
+    }
+
+    fn id(&self, member: Member) -> Option<PathId> {
+        match member {
+            Member::Weighed(at) => self.candidates[at].id,
+            Member::Gone(id) => Some(id),
         }
     }
 

@@ -95,6 +95,10 @@ pub(crate) struct FakeHost {
     pub(crate) given_up: Vec<PathBuf>,
     /// So many further calls of Nix fail, whatever is to be deleted.
     pub(crate) failing: usize,
+    /// Bytes of names that one call takes.
+    pub(crate) room_for_names: usize,
+    /// Entries of each call that deletes.
+    pub(crate) batches: Vec<usize>,
     /// What Nix fails at whenever it is given it.
     pub(crate) fails_at: Names,
     pub(crate) progress: Progress,
@@ -130,6 +134,8 @@ impl FakeHost {
             waited_for: Names::new(),
             given_up: Vec::new(),
             failing: 0,
+            room_for_names: 1 << 20,
+            batches: Vec::new(),
             fails_at: Names::new(),
             progress: Progress::default(),
             scales: None,
@@ -249,6 +255,9 @@ impl Host for FakeHost {
         assert!(!self.stopped, "a deletion after the end was asked for");
         assert!(!entries.is_empty());
         self.act("delete");
+        let bytes: usize = entries.iter().map(|name| name.len()).sum();
+        assert!(bytes <= self.room_for_names || entries.len() == 1);
+        self.batches.push(entries.len());
         let names: Names = entries
             .iter()
             .map(|n| n.to_str().unwrap().to_owned())
@@ -300,6 +309,10 @@ impl Host for FakeHost {
                 .plus(Space::free(&self.world.disk).minus(Space::free(&before)));
         }
         Ok(deleted)
+    }
+
+    fn room_for_names(&self) -> usize {
+        self.room_for_names
     }
 
     fn settle(&mut self) {}
