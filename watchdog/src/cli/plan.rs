@@ -216,7 +216,7 @@ pub(super) fn make(
 /// The limits are those of the configuration; so much is to be freed, if somebody says how much.
 pub(super) fn policy(settings: &Settings, free: Option<ByteSize>, now: &FileSystem) -> Policy {
     free.map_or_else(
-        || settings.gc.clone(),
+        || settings.gc.aimed_at(settings.gc.tripped(now)),
         |free| settings.gc.to_free(free, now),
     )
 }
@@ -269,7 +269,7 @@ fn report(
     Report {
         mode: text::mode(settings.gc.mode),
         file_system,
-        need: plan.need,
+        need: plan.missing(),
         promised: plan.promised,
         reaches_target: plan.reaches_target(),
         dead: DeadView {

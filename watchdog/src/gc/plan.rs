@@ -14,8 +14,11 @@ use super::{
 /// What will be done, what it frees, and what it leaves alone.
 #[derive(Debug)]
 pub struct Plan {
-    /// What is missing to the target.
+    /// What is missing to the target and can be helped.
     pub need: Space,
+    /// What is missing besides, of bytes or inodes: too little of it could be freed to give
+    /// anything up for it.
+    pub beyond: Space,
     /// Missing by no more than this it counts as reached ([`Policy::crumb`]).
     pub crumb: Space,
     /// Dead paths to delete first.
@@ -36,7 +39,12 @@ impl Plan {
     /// Whether the promise covers the need, but for a crumb. If not, the plan frees what can be
     /// freed.
     pub fn reaches_target(&self) -> bool {
-        self.promised.plus(self.crumb).covers(self.need)
+        self.beyond == Space::NONE && self.promised.plus(self.crumb).covers(self.need)
+    }
+
+    /// What is missing to the target.
+    pub fn missing(&self) -> Space {
+        self.need.plus(self.beyond)
     }
 
     /// How many entries of the store directory the first rung deletes.
@@ -187,6 +195,18 @@ fn plan_but_for(
             "the target is reached already".to_owned(),
         );
     }
+    climb(facts, policy, need, crumb, scales)
+}
+
+/// Goes up the ladder as far as it takes.
+fn climb(
+    facts: &Facts,
+    policy: &Policy,
+    need: Space,
+    crumb: Space,
+    scales: &dyn Scales,
+) -> Result<Plan, Refusal> {
+    let refuse = |reason, detail: String| Err(Refusal { reason, detail });
     let mut tally = Tally::new(facts);
     let dead = ladder::dead_paths(facts, policy, need, scales, &mut tally);
     let mut promised = dead.frees;
@@ -212,19 +232,41 @@ fn plan_but_for(
     for frees in victims_free.chain(roots.iter().map(|root| root.frees)) {
         promised = promised.plus(frees);
     }
-    let enough = |promised: u64, need: u64| {
+    let helps = |promised: u64, need: u64| {
         promised.saturating_mul(100) >= need.saturating_mul(policy.minimum_gain_percent.into())
             && (need == 0 || promised > 0)
     };
-    if !enough(promised.bytes, worth.bytes) || !enough(promised.files, worth.files) {
+    let hopeless = Space {
+        bytes: if helps(promised.bytes, worth.bytes) {
+            0
+        } else {
+            need.bytes
+        },
+        files: if helps(promised.files, worth.files) {
+            0
+        } else {
+            need.files
+        },
+    };
+    let rest = need.minus(hopeless);
+    if hopeless != Space::NONE && rest.minus(crumb) == Space::NONE {
         let detail = cannot_help(facts, need, promised, dead.recent);
         return match ladder::kept_by_boot_menu(facts, policy) {
             Some(why) => refuse(Reason::BootMenu, format!("{why}; {detail}")),
             None => refuse(Reason::CannotHelp, detail),
         };
     }
+    // Inodes may be freed where bytes cannot, and the reverse; but nothing goes for the other one.
+    if hopeless != Space::NONE {
+        let plan = climb(facts, policy, rest, crumb, scales)?;
+        return Ok(Plan {
+            beyond: hopeless,
+            ..plan
+        });
+    }
     Ok(Plan {
         need,
+        beyond: Space::NONE,
         crumb,
         dead,
         left_overs,

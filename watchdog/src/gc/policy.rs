@@ -139,6 +139,15 @@ pub struct Keeping {
     pub younger_than: Duration,
 }
 
+/// Which of the two run short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Tripped {
+    /// Bytes.
+    pub bytes: bool,
+    /// Inodes.
+    pub files: bool,
+}
+
 /// So many bytes and inodes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Space {
@@ -236,6 +245,29 @@ impl Policy {
         }
     }
 
+    /// Which of bytes and inodes run short on this file system, by their own triggers.
+    pub fn tripped(&self, now: &FileSystem) -> Tripped {
+        let (free, trigger) = (Space::free(now), self.trigger_on(now));
+        Tripped {
+            bytes: free.bytes < trigger.bytes,
+            files: now.files > 0 && free.files < trigger.files,
+        }
+    }
+
+    /// The policy of a collection that is to mend only what runs short: nothing is given up for
+    /// the target of the other one, which nobody missed. If neither does, both are asked for, as
+    /// by a rule with a limit of its own.
+    #[must_use]
+    pub fn aimed_at(&self, tripped: Tripped) -> Self {
+        let mut aimed = self.clone();
+        match (tripped.bytes, tripped.files) {
+            (true, false) => aimed.target_files_percent = 0,
+            (false, true) => aimed.target = Amount::Bytes(ByteSize(0)),
+            (true, true) | (false, false) => {}
+        }
+        aimed
+    }
+
     /// The policy of a collection that is to free so much more than is free now, whatever the
     /// target for alerts is.
     #[must_use]
@@ -302,6 +334,26 @@ fn percent(whole: u64, percent: u8) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_runs_short_must_reach_its_target() {
+        let policy = Policy::default();
+        let disk = |bytes: u64, files_free| FileSystem {
+            size_bytes: 100 << 20,
+            avail_bytes: bytes << 20,
+            files: 1000,
+            files_free,
+        };
+        let need = |disk: FileSystem| {
+            let need = policy.aimed_at(policy.tripped(&disk)).need(&disk);
+            (need.bytes >> 20, need.files)
+        };
+        // Bytes trip below 10 % and are to be 15 %, inodes below 5 % and are to be 10 %.
+        assert_eq!(need(disk(5, 70)), (10, 0));
+        assert_eq!(need(disk(12, 20)), (0, 80));
+        assert_eq!(need(disk(5, 20)), (10, 80));
+        assert_eq!(need(disk(12, 70)), (3, 30));
+    }
 
     #[test]
     fn a_disk_has_recovered_though_a_crumb_is_missing_and_not_where_the_reserve_would_trip() {

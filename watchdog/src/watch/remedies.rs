@@ -52,7 +52,7 @@ mod undisturbed;
 use incident::Incident;
 use profiles::Instance;
 pub(super) use profiles::of as probes_of;
-use running::{Begun, Running, SharedJournal};
+use running::{Begun, Running, SharedJournal, Unended};
 use undisturbed::{TO_STOP, Undisturbed};
 
 /// How long a collection may take to stop at the end of the watchdog, within what its unit has.
@@ -84,9 +84,9 @@ pub(super) struct Remedies {
     ballast: Ballast,
     /// What was wrong with it when it was last made or dropped.
     ballast_error: Option<String>,
-    /// The incident of a collection that was begun and not ended: by a kill, if it is there at
+    /// A collection that was begun and not ended: by a kill, if it is there at
     /// the start.
-    begun: Option<String>,
+    begun: Option<Unended>,
     begun_kept: Begun,
     /// When an old boot menu was looked for last.
     menu_looked_at_ms: i64,
@@ -115,7 +115,7 @@ impl Remedies {
         able_to_act(layout, settings)?;
         let mut begun_kept = Keep::new("collection", &state_dir, &run_dir);
         Ok(Self {
-            begun: begun_kept.load::<Option<String>>()?.flatten(),
+            begun: begun_kept.load::<Option<Unended>>()?.flatten(),
             begun_kept: Begun::new(begun_kept),
             running: None,
             menu_looked_at_ms: 0,

@@ -103,7 +103,7 @@ impl GcView {
             mode: text::mode(policy.mode),
             trigger: file_system.map(|file_system| policy.trigger_on(file_system)),
             target: file_system.map(|file_system| policy.target_on(file_system)),
-            needed: file_system.map(|file_system| policy.need(file_system)),
+            needed: file_system.map(|now| policy.aimed_at(policy.tripped(now)).need(now)),
         }
     }
 

@@ -47,7 +47,7 @@ impl Run<'_> {
         };
         let message = format!(
             "{} are missing to the target: {}; {} in all{reach}. Never touched: {}",
-            plan.need,
+            plan.missing(),
             steps.join(", then "),
             plan.promised,
             plan.kept,
@@ -59,7 +59,7 @@ impl Run<'_> {
             if round == 0 { "plan" } else { "plan_again" },
             message,
             json!({
-                "need": plan.need,
+                "need": plan.missing(),
                 "promised": plan.promised,
                 "dead_entries": plan.dead_entries(),
                 "dead_frees": plan.dead.frees,

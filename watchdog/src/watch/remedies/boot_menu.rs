@@ -2,8 +2,12 @@
 
 use tracing::warn;
 
-use super::{Counters, Remedies};
-use crate::{gc::old_menu::OldMenuKept, record::Mode, watch::RUN_DIR};
+use super::{Counters, Remedies, running::Unended};
+use crate::{
+    gc::{old_menu::OldMenuKept, policy::Tripped},
+    record::Mode,
+    watch::RUN_DIR,
+};
 
 /// So often a boot menu that could not be written is tried again.
 const MENU_MS: i64 = 3_600_000;
@@ -22,7 +26,11 @@ impl Remedies {
         match OldMenuKept::at(&state_dir, &self.layout.inside(RUN_DIR)).load() {
             Ok(menu) if menu.named.is_empty() => {}
             Ok(menu) => {
-                let mut begin = self.begin_with(None, &menu.incident, None, now_ms);
+                let unended = Unended {
+                    incident: menu.incident,
+                    tripped: Tripped::default(),
+                };
+                let mut begin = self.begin_with(None, unended, None, now_ms);
                 begin.only_menu = true;
                 self.begin_collection(begin, counters);
             }

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use snowguard_host::store::FileSystem;
 use snowguard_rules::Alert;
 use tracing::{info, warn};
 
 use super::{
     Counters, Counting, Remedies, TO_END,
-    running::{Begin, Ended, Running},
+    running::{Begin, Ended, Running, Unended},
 };
 use crate::{
     act::stop::Stop,
@@ -16,7 +17,7 @@ use crate::{
         alone::Alone,
         hold,
         plan::{Reason, Refusal},
-        policy::Space,
+        policy::{Space, Tripped},
         run::End,
     },
     record::{Mode, Record, Recorder, Remedy, Step},
@@ -50,16 +51,22 @@ impl Remedies {
             self.tell(counters, record);
         }
         let told = told.flatten();
-        let begin = self.begin_with(Some(&alert.rule.name), incident, told, now_ms);
+        let now = FileSystem::read(&self.layout);
+        let unended = Unended {
+            incident: incident.to_owned(),
+            tripped: now.map_or_else(|_| Tripped::default(), |now| self.settings.gc.tripped(&now)),
+        };
+        let begin = self.begin_with(Some(&alert.rule.name), unended, told, now_ms);
         self.begin_collection(begin, counters);
     }
 
     /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
     /// have silenced the alert long before the target.
     pub(super) fn resume(&mut self, now_ms: i64, counters: &mut Counters) {
-        let Some(incident) = self.begun.take() else {
+        let Some(unended) = self.begun.take() else {
             return;
         };
+        let incident = unended.incident.clone();
         // What stands against a collection now stands against the rest of this one, too.
         if let Some(refusal) = self.forbidden() {
             self.forget_begun();
@@ -69,7 +76,7 @@ impl Remedies {
             let reason = "resumed";
             let record = self.line(now_ms, &incident, Step::State, reason, message, json!(null));
             self.tell(counters, record);
-            let begin = self.begin_with(None, &incident, None, now_ms);
+            let begin = self.begin_with(None, unended, None, now_ms);
             self.begin_collection(begin, counters);
         } else {
             self.forget_begun();
@@ -79,15 +86,15 @@ impl Remedies {
     pub(super) fn begin_with(
         &self,
         alert: Option<&str>,
-        incident: &str,
+        unended: Unended,
         told: Option<Reason>,
         now_ms: i64,
     ) -> Begin {
         Begin {
             alert: alert.map(str::to_owned),
-            incident: incident.to_owned(),
+            policy: self.settings.gc.aimed_at(unended.tripped),
+            unended,
             told,
-            policy: self.settings.gc.clone(),
             now_ms,
             only_menu: false,
         }
@@ -107,9 +114,10 @@ impl Remedies {
                 let refusal = other.refusal();
                 // Begun or not, it is still to be done.
                 if begin.alert.is_none() {
-                    self.begun = Some(begin.incident.clone());
+                    self.begun = Some(begin.unended.clone());
                 }
-                return self.tell_refusal(counters, begin.now_ms, &begin.incident, refusal);
+                let incident = &begin.unended.incident;
+                return self.tell_refusal(counters, begin.now_ms, incident, refusal);
             }
         };
         let stop = Stop::new();
@@ -157,7 +165,7 @@ impl Remedies {
     fn conclude(&mut self, ended: Ended, now_ms: i64, counters: &mut Counters) {
         let Ended {
             alert,
-            incident,
+            unended,
             report,
         } = ended;
         if report.promised != Space::NONE {
@@ -166,7 +174,7 @@ impl Remedies {
         counters.freed = counters.freed.plus(report.freed);
         match &report.end {
             End::Short("stopped") => {
-                self.begun = Some(incident);
+                self.begun = Some(unended);
                 return;
             }
             End::Short(_) => counters.run(Remedy::Gc, "failed"),
@@ -180,7 +188,7 @@ impl Remedies {
             End::Reached | End::Observed | End::Short(_) => None,
         };
         let Some(alert) = alert else { return };
-        self.told.insert(incident, refused);
+        self.told.insert(unended.incident, refused);
         // A collection that reached its target has no reason to wait: the alert has its own. What
         // passes by itself (another collection, a file that could not be read) is looked at again
         // in the next tick. What cannot help now, or did not, would not a moment later either.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Deserialize, Serialize};
 use snowguard_exporter::sample::{Family, count, flag};
 use tracing::{error, warn};
 
@@ -18,7 +19,7 @@ use crate::{
         alone::Alone,
         host::RealHost,
         plan::{Reason, Refusal},
-        policy::{Policy, Space},
+        policy::{Policy, Space, Tripped},
         run::{self, End, Progress, Report},
     },
     journal::Journal,
@@ -50,7 +51,34 @@ impl Recorder for SharedJournal {
     }
 }
 
-/// The incident of a collection that has begun and not ended, on disk.
+/// A collection that was begun, as far as it must be known to go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub(super) struct Unended {
+    pub(super) incident: String,
+    /// What ran short at its beginning. It may be over its trigger again, and short of its target.
+    pub(super) tripped: Tripped,
+}
+
+/// As it may be on disk: by the incident alone until 0.1.0.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Incident(String),
+    Whole { incident: String, tripped: Tripped },
+}
+
+impl From<Stored> for Unended {
+    fn from(stored: Stored) -> Self {
+        let (incident, tripped) = match stored {
+            Stored::Incident(incident) => (incident, Tripped::default()),
+            Stored::Whole { incident, tripped } => (incident, tripped),
+        };
+        Self { incident, tripped }
+    }
+}
+
+/// The collection that has begun and not ended, on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Begun(Arc<Mutex<Keep>>);
 
@@ -59,9 +87,9 @@ impl Begun {
         Self(Arc::new(Mutex::new(keep)))
     }
 
-    fn save(&self, incident: Option<&str>) -> Result<(), KeepError> {
+    fn save(&self, unended: Option<&Unended>) -> Result<(), KeepError> {
         let mut keep = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        keep.save(&incident)
+        keep.save(&unended)
     }
 
     pub(super) fn clear(&self) -> Result<(), KeepError> {
@@ -73,7 +101,7 @@ impl Begun {
 pub(super) struct Begin {
     /// The alert that asks for it; none if it goes on after it was cut short.
     pub(super) alert: Option<String>,
-    pub(super) incident: String,
+    pub(super) unended: Unended,
     /// The refusal of this incident that was told last.
     pub(super) told: Option<Reason>,
     pub(super) policy: Policy,
@@ -85,7 +113,7 @@ pub(super) struct Begin {
 /// How it ended.
 pub(super) struct Ended {
     pub(super) alert: Option<String>,
-    pub(super) incident: String,
+    pub(super) unended: Unended,
     pub(super) report: Report,
 }
 
@@ -96,7 +124,7 @@ enum News {
 
 /// A collection that goes on.
 pub(super) struct Running {
-    begin: (Option<String>, String),
+    begin: (Option<String>, Unended),
     /// Ends it between two paths.
     pub(super) stop: Stop,
     news: mpsc::Receiver<News>,
@@ -119,23 +147,25 @@ impl Running {
             // Nobody hears it once the watchdog ends.
             let _ = progress.send(News::Progress(now));
         });
-        let names = (begin.alert.clone(), begin.incident.clone());
+        let names = (begin.alert.clone(), begin.unended.clone());
         let began_ms = begin.now_ms;
         let asked = stop.clone();
         let work = move || {
             let _alone = alone;
+            let incident = begin.unended.incident.clone();
             let mut recorder = Teller {
                 told: begin.told,
                 has_begun: begin.alert.is_none() && !begin.only_menu,
+                unended: begin.unended,
                 begun,
                 journal,
                 news: sender,
             };
             if begin.only_menu {
-                run::mend_boot_menu(&mut host, &begin.policy, &begin.incident, &mut recorder);
+                run::mend_boot_menu(&mut host, &begin.policy, &incident, &mut recorder);
                 return nothing_collected();
             }
-            let report = run::collect(&mut host, &begin.policy, &begin.incident, &mut recorder);
+            let report = run::collect(&mut host, &begin.policy, &incident, &mut recorder);
             // One that was stopped is gone on with.
             if recorder.has_begun
                 && !(asked.is_asked() && report.end == End::Short("stopped"))
@@ -157,7 +187,7 @@ impl Running {
     }
 
     pub(super) fn incident(&self) -> &str {
-        &self.begin.1
+        &self.begin.1.incident
     }
 
     /// Takes note of what it has said since.
@@ -187,9 +217,12 @@ impl Running {
     /// What became of it. To be called once it has ended.
     pub(super) fn end(mut self, counters: &mut Counters) -> Ended {
         self.hear(counters);
-        let (alert, incident) = self.begin;
+        let (alert, unended) = self.begin;
         let report = self.thread.join().unwrap_or_else(|_| {
-            error!(incident, "the collection ended by a fault of its own");
+            error!(
+                unended.incident,
+                "the collection ended by a fault of its own"
+            );
             Report {
                 end: End::Short("fault"),
                 promised: Space::NONE,
@@ -199,7 +232,7 @@ impl Running {
         });
         Ended {
             alert,
-            incident,
+            unended,
             report,
         }
     }
@@ -259,6 +292,7 @@ pub(super) fn families(running: Option<&Running>) -> Vec<Family> {
 struct Teller {
     told: Option<Reason>,
     has_begun: bool,
+    unended: Unended,
     begun: Begun,
     journal: SharedJournal,
     news: mpsc::Sender<News>,
@@ -268,7 +302,7 @@ impl Recorder for Teller {
     fn record(&mut self, record: Record) {
         if record.step == Step::Plan && record.mode == Mode::Act && !self.has_begun {
             // Not kept, it is only not gone on with after a kill.
-            if let Err(error) = self.begun.save(Some(&record.incident)) {
+            if let Err(error) = self.begun.save(Some(&self.unended)) {
                 warn!(%error, "a kill in mid-collection would end it");
             }
             self.has_begun = true;
@@ -281,5 +315,27 @@ impl Recorder for Teller {
             self.journal.record(record.clone());
             let _ = self.news.send(News::Told(record));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_short_at_the_beginning_is_known_after_a_kill() {
+        let unended = Unended {
+            incident: "gc-Low-7".to_owned(),
+            tripped: Tripped {
+                bytes: true,
+                files: false,
+            },
+        };
+        let kept = serde_json::to_string(&Some(&unended)).unwrap();
+        let read: Option<Unended> = serde_json::from_str(&kept).unwrap();
+        assert_eq!(read, Some(unended));
+        // As it was kept before.
+        let read: Option<Unended> = serde_json::from_str("\"gc-Low-7\"").unwrap();
+        assert_eq!(read.unwrap().incident, "gc-Low-7");
     }
 }

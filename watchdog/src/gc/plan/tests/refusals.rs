@@ -124,3 +124,25 @@ fn less_than_the_minimum_gain_is_refused_and_says_who_pins_the_rest() {
         refusal.detail
     );
 }
+
+#[test]
+fn bytes_are_freed_though_no_inode_can_be_and_no_generation_goes_for_inodes() {
+    let mut world = simple();
+    world.add_generation("system", 1, 90);
+    world.add_generation("system", 2, 1);
+    let files = Files::of(&world);
+    let policy = Policy {
+        minimum_gain_percent: 5,
+        keep_generations: 1,
+        ..Policy::default()
+    };
+    let need = Space {
+        bytes: 10 * crate::gc::model::BLOCK,
+        files: 1000,
+    };
+    let plan = plan_for(&files.facts(), &policy, need, files.scales()).unwrap();
+    assert_eq!(plan.missing(), need);
+    assert_eq!(plan.dead_entries(), 1);
+    assert!(plan.victims.is_empty(), "{:?}", plan.victims);
+    assert!(!plan.reaches_target());
+}
