@@ -12,7 +12,7 @@ use std::{
 use snowguard_host::{
     Ages, BootDefault, FactError, Layout, LeftOvers, Locks, NixConf, Profiles, System,
     provenance::{self, Regrets},
-    store::{Analysis, FileSystem, Footprint, optimised_inodes},
+    store::{Analysis, FileSystem, Footprint, Keep, mark, optimised_inodes},
 };
 
 use crate::act::boot_menu::BootMenu;
@@ -127,6 +127,28 @@ impl Facts {
     pub fn is_protected(&self, store_path: &Path) -> bool {
         let mut protected = self.protected.iter();
         protected.any(|kept| kept.store_path == store_path)
+    }
+
+    /// Whether such a system is this store path, or is needed by it: one that is booted into a
+    /// specialisation is no generation, but the generation that brought it holds it; and a profile
+    /// may point to a wrapper of the system, as that of deploy-rs does.
+    pub fn holds_protected(&self, store_path: &Path) -> bool {
+        if self.is_protected(store_path) {
+            return true;
+        }
+        let graph = &self.analysis.graph;
+        let find = |path: &Path| graph.find(path.file_name()?.to_str()?);
+        let Some(id) = find(store_path) else {
+            return false;
+        };
+        // What it needs to run, whatever else nix.conf keeps with it.
+        let references = Keep {
+            outputs: false,
+            derivations: false,
+        };
+        let closure = mark(graph, references, [id]);
+        let mut protected = self.protected.iter();
+        protected.any(|kept| find(&kept.store_path).is_some_and(|id| closure.contains(id)))
     }
 
     /// Reads the host, at `now` by its clock. `good` are store paths of systems that are known

@@ -268,7 +268,7 @@ impl World {
                 if !is_among_newest
                     && !is_young
                     && profile.current != Some(generation.number)
-                    && !protected.contains(&generation.target)
+                    && protected.is_disjoint(&self.closure(&generation.target))
                 {
                     let handle = (profile.name.clone(), generation.number);
                     removable.push((generation.created, handle));
@@ -277,6 +277,20 @@ impl World {
         }
         removable.sort();
         removable.into_iter().map(|(_, handle)| handle).collect()
+    }
+
+    /// A path with all that it needs to run.
+    fn closure(&self, name: &str) -> Names {
+        let mut closure = Names::from([name.to_owned()]);
+        let mut todo = vec![name.to_owned()];
+        while let Some(entry) = todo.pop().and_then(|name| self.entries.get(&name)) {
+            for reference in &entry.references {
+                if self.entries.contains_key(reference) && closure.insert(reference.clone()) {
+                    todo.push(reference.clone());
+                }
+            }
+        }
+        closure
     }
 
     /// Automatic roots that policy lets go, oldest first.

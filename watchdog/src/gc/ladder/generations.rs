@@ -50,7 +50,7 @@ fn by_policy(facts: &Facts, policy: &Policy) -> Vec<Victim> {
             let age = facts.now.duration_since(generation.id.created);
             let is_young = age.unwrap_or_default() < keeping.younger_than;
             let is_current = profile.current == Some(generation.id.number);
-            if !is_young && !is_current && !facts.is_protected(&generation.id.target) {
+            if !is_young && !is_current && !facts.holds_protected(&generation.id.target) {
                 removable.push(Victim {
                     profile: profile.name.clone(),
                     profile_link: profile.link.clone(),

@@ -6,6 +6,7 @@
 //! cannot help."
 
 mod choice;
+mod held;
 mod order;
 mod refusals;
 
