@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io::Read,
     os::unix::process::CommandExt,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -72,8 +72,18 @@ impl DeletePaths {
         let outcome = self.wait(child, by);
         let said = said.text();
         match outcome {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::Said(said)),
+            Ok(status) if status.success() => Ok(()),
+            // Whoever is killed says nothing of it.
+            Ok(status) if status.code().is_none() || said.is_empty() => {
+                let said = if said.is_empty() {
+                    "it said nothing"
+                } else {
+                    &said
+                };
+                let cause = format!("{:?} ended by {status}; {said}", self.program);
+                Err(Failure::Cut(cause))
+            }
+            Ok(_) => Err(Failure::Said(said)),
             Err(cause) => Err(Failure::Cut(format!("{cause}; {said}"))),
         }
     }
@@ -88,13 +98,13 @@ impl DeletePaths {
         ["--store".into(), store]
     }
 
-    fn wait(&self, mut child: Child, by: Instant) -> Result<bool, String> {
+    fn wait(&self, mut child: Child, by: Instant) -> Result<ExitStatus, String> {
         let mut ending: Option<(&str, Instant)> = None;
         let mut killed = false;
         loop {
             match (child.try_wait(), ending) {
                 (Ok(Some(status)), Some((why, _))) => return Err(format!("{why}: {status}")),
-                (Ok(Some(status)), None) => return Ok(status.success()),
+                (Ok(Some(status)), None) => return Ok(status),
                 (Ok(None), _) => {}
                 (Err(error), _) => return Err(error.to_string()),
             }

@@ -135,6 +135,22 @@ fn what_nix_says_last_is_in_the_error_and_no_more_than_that() {
 }
 
 #[test]
+fn a_call_that_dies_without_a_word_has_its_status_for_a_cause() {
+    for (script, status) in [
+        ("kill -9 $$", "signal: 9"),
+        ("exit 7", "exit status: 7"),
+        (
+            "echo \"path '/nix/store/aaa-one' is still alive\" >&2; kill -9 $$",
+            "still alive",
+        ),
+    ] {
+        let error = Lab::new(script).delete(LONG).unwrap_err();
+        assert!(error.cause.contains(status), "{error}");
+        assert!(error.cause.contains("nix-store"), "{error}");
+    }
+}
+
+#[test]
 fn a_call_that_takes_too_long_is_asked_to_end_and_reported() {
     let lab = Lab::new("echo waiting >&2; exec sleep 600");
     let error = lab.delete(Duration::from_millis(300)).unwrap_err();
