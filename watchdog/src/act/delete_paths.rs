@@ -12,6 +12,7 @@ mod program;
 
 use std::{
     ffi::OsString,
+    fs, io,
     path::{Path, PathBuf},
     process::Child,
     time::{Duration, Instant},
@@ -73,6 +74,9 @@ enum Reach {
 pub struct Deleted {
     /// Entries that Nix holds alive. They are there, and so is whatever they keep.
     pub refused: Vec<OsString>,
+    /// Entries that are there still because Nix was not asked for them without those: what
+    /// remains is for another look at the host.
+    pub left: usize,
     /// Why it did not go through the daemon, told once.
     pub note: Option<String>,
 }
@@ -130,9 +134,10 @@ impl DeletePaths {
                         }
                         continue;
                     }
-                    // What remains is for another look at the host.
                     Some(alive) => {
+                        entries.retain(|entry| *entry != alive);
                         deleted.refused.push(alive);
+                        deleted.left = self.still_there(&entries);
                         return Ok(deleted);
                     }
                     None => said,
@@ -146,6 +151,16 @@ impl DeletePaths {
                 "see `nix-store --gc --print-dead` for what Nix holds dead",
             ));
         }
+    }
+
+    /// How many of these are there still. What cannot be looked at is.
+    fn still_there(&self, entries: &[OsString]) -> usize {
+        let store = self.layout.store();
+        let is_gone = |entry: &&OsString| {
+            let meta = fs::symlink_metadata(store.join(entry));
+            meta.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+        };
+        entries.len() - entries.iter().filter(is_gone).count()
     }
 
     fn once(

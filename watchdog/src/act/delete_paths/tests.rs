@@ -235,6 +235,24 @@ fn a_path_that_nix_refuses_costs_no_other_path_its_deletion() {
 }
 
 #[test]
+fn what_nix_was_not_asked_for_without_too_many_that_are_alive_is_told_as_left() {
+    // Whatever comes first is alive.
+    let script = "for path; do case $path in /nix/store/*) break;; esac; done
+        echo \"error: Cannot delete path '$path' since it is still alive.\" >&2; exit 1";
+    let lab = Lab::new(script);
+    let entries: Vec<OsString> = (0..9).map(|n| format!("aaa-{n}").into()).collect();
+    fs::create_dir_all(lab.path("nix/store")).unwrap();
+    // One of them is gone by another's hand.
+    for entry in entries.iter().skip(1) {
+        fs::write(lab.path("nix/store").join(entry), "").unwrap();
+    }
+    fs::remove_file(lab.path("nix/store/aaa-8")).unwrap();
+    let deleted = lab.verb(LONG).run(&entries, &mut || {}).unwrap();
+    assert_eq!(deleted.refused.len(), 5);
+    assert_eq!(deleted.left, 3);
+}
+
+#[test]
 fn a_program_that_is_not_there_is_named_with_its_path() {
     let lab = Lab::new("");
     fs::remove_file(lab.path("nix-store")).unwrap();

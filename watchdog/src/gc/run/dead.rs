@@ -143,7 +143,7 @@ impl Run<'_> {
             let outcome = self.host.delete(entries);
             match &outcome {
                 Ok(deleted) => {
-                    let gone = entries.len() - deleted.refused.len();
+                    let gone = entries.len() - deleted.refused.len() - deleted.left;
                     self.progress.deleted_paths += gone as u64;
                     let took = self.host.elapsed().saturating_sub(begun);
                     if took < SHORT {
@@ -174,10 +174,14 @@ impl Run<'_> {
                 (Step::Act, message)
             }
             Ok(deleted) => {
-                let gone = entries - deleted.refused.len();
+                let gone = entries - deleted.refused.len() - deleted.left;
+                let untried = match deleted.left {
+                    0 => String::new(),
+                    left => format!(", and {left} for which it was not asked again"),
+                };
                 let message = format!(
-                    "deleted {gone} dead entries, and left {} that came alive meanwhile, such as \
-                     {:?}; {free} are free now",
+                    "deleted {gone} dead entries, and left {} that Nix holds alive, such as \
+                     {:?}{untried}; {free} are free now",
                     deleted.refused.len(),
                     deleted.refused[0]
                 );

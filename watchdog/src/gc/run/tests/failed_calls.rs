@@ -88,3 +88,17 @@ fn a_way_back_is_not_given_up_where_nix_has_failed_at_all_that_it_was_given() {
     assert_eq!(report.end, End::Short("nix_refused"), "{report:?}");
     assert!(!host.acts.contains(&"remove_generation"), "{:?}", host.acts);
 }
+
+#[test]
+fn what_was_not_tried_is_not_told_as_deleted() {
+    let mut world = empty();
+    world.disk.avail_bytes = 4 << 20;
+    world.disk.files = 0;
+    for number in 0..9 {
+        world.add(&format!("dead{number}"), 10);
+    }
+    world.hidden.insert(named("dead0"));
+    let (host, report) = collect(world, 80, |host| host.refusals = 0);
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert_eq!(host.progress.deleted_paths, 8);
+}

@@ -95,6 +95,8 @@ pub(crate) struct FakeHost {
     pub(crate) given_up: Vec<PathBuf>,
     /// So many further calls of Nix fail, whatever is to be deleted.
     pub(crate) failing: usize,
+    /// After more of these than so many Nix is not asked again.
+    pub(crate) refusals: usize,
     /// Bytes of names that one call takes.
     pub(crate) room_for_names: usize,
     /// Entries of each call that deletes.
@@ -134,6 +136,7 @@ impl FakeHost {
             waited_for: Names::new(),
             given_up: Vec::new(),
             failing: 0,
+            refusals: usize::MAX,
             room_for_names: 1 << 20,
             batches: Vec::new(),
             fails_at: Names::new(),
@@ -278,6 +281,12 @@ impl Host for FakeHost {
         for name in &names {
             if alive.contains(name) {
                 deleted.refused.push(name.into());
+                continue;
+            }
+            if deleted.refused.len() > self.refusals {
+                let there =
+                    self.world.entries.contains_key(name) || self.world.strays.contains_key(name);
+                deleted.left += usize::from(there);
                 continue;
             }
             let mut closure = Names::from([name.clone()]);
