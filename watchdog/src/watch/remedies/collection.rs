@@ -188,15 +188,8 @@ impl Remedies {
             End::Reached | End::Observed | End::Short(_) => None,
         };
         let Some(alert) = alert else { return };
-        self.told.insert(unended.incident, refused);
-        // A collection that reached its target has no reason to wait: the alert has its own. What
-        // passes by itself (another collection, a file that could not be read) is looked at again
-        // in the next tick. What cannot help now, or did not, would not a moment later either.
-        let rests = match refused {
-            None => report.end != End::Reached,
-            Some(reason) => reason == Reason::CannotHelp,
-        };
-        if rests {
+        let before = self.told.insert(unended.incident, refused).flatten();
+        if rests(&report.end, before) {
             self.restraint.rest(&self.settings.gc, &alert, now_ms);
         }
     }
@@ -288,6 +281,26 @@ impl Remedies {
     }
 }
 
+/// Whether the alert that asked for a collection that ended so is not looked at for a while;
+/// `before` is why the one before it was refused.
+fn rests(end: &End, before: Option<Reason>) -> bool {
+    match end {
+        // It has no reason to wait: the alert has its own.
+        End::Reached => false,
+        End::Observed | End::Short(_) => true,
+        End::Refused(refusal) => match refusal.reason {
+            // What cannot help now would not a moment later either.
+            Reason::CannotHelp => true,
+            // A root that cannot be read twice (another's NFS, a FUSE mount) stays so, and to see
+            // that takes a reading of the whole store.
+            Reason::RootsUnreadable => before == Some(Reason::RootsUnreadable),
+            // What passes by itself (another collection, a file that could not be read) is looked
+            // at again in the next tick.
+            _ => false,
+        },
+    }
+}
+
 fn incident_of(alert: &Alert) -> String {
     format!("gc-{}-{}", alert.rule.name, alert.active_at_ms)
 }
@@ -297,4 +310,29 @@ pub(super) fn time(at_ms: i64) -> String {
         |_| at_ms.to_string(),
         |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_root_that_cannot_be_read_twice_is_not_looked_for_in_each_tick() {
+        let refused = |reason| {
+            End::Refused(Refusal {
+                reason,
+                detail: String::new(),
+            })
+        };
+        let unreadable = Reason::RootsUnreadable;
+        assert!(!rests(&refused(unreadable), None));
+        assert!(!rests(&refused(unreadable), Some(Reason::Collecting)));
+        assert!(rests(&refused(unreadable), Some(unreadable)));
+        assert!(rests(&refused(Reason::CannotHelp), None));
+        assert!(!rests(
+            &refused(Reason::Collecting),
+            Some(Reason::Collecting)
+        ));
+        assert!(!rests(&End::Reached, None));
+    }
 }
