@@ -53,25 +53,11 @@ impl Journal {
     /// record.
     pub fn at(state_dir: &Path, run_dir: &Path) -> Self {
         let spill = path_in(run_dir);
-        // Bytes that are no text spoil their own line and no other.
-        let waiting = match fs::read(&spill) {
-            Ok(bytes) => bytes
-                .split(|byte| *byte == b'\n')
-                .filter(|line| !line.is_empty())
-                .map(|line| String::from_utf8_lossy(line).into_owned())
-                .collect(),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    warn!(path = %spill.display(), %error, "lines that wait for the journal cannot be read");
-                }
-                VecDeque::new()
-            }
-        };
         Self {
             path: path_in(state_dir),
+            waiting: lines_of(&spill),
             spill,
             rotation: Rotation::default(),
-            waiting,
             failing: false,
             stuck: false,
             crowded: false,
@@ -88,6 +74,22 @@ impl Journal {
     /// How many lines wait to be written.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Takes over the lines that wait in another directory: those of a collection by hand that has
+    /// ended. On tmpfs they would be gone with the next boot.
+    pub fn take_up(&mut self, run_dir: &Path) {
+        let theirs = path_in(run_dir);
+        let lines = lines_of(&theirs);
+        if lines.is_empty() {
+            return;
+        }
+        self.waiting.extend(lines);
+        self.flush();
+        // Left where it is, they are there twice one day; better than not at all.
+        if self.waiting.is_empty() || self.spill.exists() {
+            let _ = fs::remove_file(theirs);
+        }
     }
 
     /// Writes what waits.
@@ -133,6 +135,23 @@ impl Journal {
                 // Without tmpfs, too, they wait in memory alone.
                 let _ = keep::replace(&self.spill, lines.as_bytes());
             }
+        }
+    }
+}
+
+/// The lines that wait in a file. Bytes that are no text spoil their own line and no other.
+fn lines_of(spill: &Path) -> VecDeque<String> {
+    match fs::read(spill) {
+        Ok(bytes) => bytes
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| String::from_utf8_lossy(line).into_owned())
+            .collect(),
+        Err(error) => {
+            if error.kind() != io::ErrorKind::NotFound {
+                warn!(path = %spill.display(), %error, "lines that wait for the journal cannot be read");
+            }
+            VecDeque::new()
         }
     }
 }

@@ -36,14 +36,12 @@ use snowguard_watchdog::{
     },
     journal::Journal,
     record::{Mode, Record, Recorder as _, Remedy, Step},
-    watch::{RUN_DIR, collected_host},
+    watch::{BY_HAND, RUN_DIR, collected_host},
 };
 
 use self::bar::Bar;
 use super::{Host, arguments, failure::Failure, page::Page, plan, text};
 
-/// Below the run directory: where its lines wait that the journal does not take.
-pub(super) const BY_HAND: &str = "by-hand";
 /// How often a hold is looked for.
 const HELD: Duration = Duration::from_millis(200);
 

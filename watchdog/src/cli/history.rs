@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use snowguard_watchdog::{
     journal::{self, Contents},
     record::{Record, Step},
-    watch::RUN_DIR,
+    watch::{BY_HAND, RUN_DIR},
 };
 
-use super::{Host, arguments, failure::Failure, gc::BY_HAND, page::Page, say, table::Table, text};
+use super::{Host, arguments, failure::Failure, page::Page, say, table::Table, text};
 
 /// So many lines that are no records are named one by one.
 const NAMED: usize = 5;

@@ -250,3 +250,22 @@ fn what_another_writer_appended_is_not_cut_off_with_what_a_full_disk_cut_short()
     files::take_back(&file, length, written).unwrap();
     assert_eq!(fs::read_to_string(&path).unwrap(), "before\n");
 }
+
+#[test]
+fn lines_of_a_collection_by_hand_outlive_the_next_boot() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    let by_hand = run.join("by-hand");
+    // A file where the directory should be: no line can be written.
+    fs::write(&state, "").unwrap();
+    Journal::at(&state, &by_hand).record(record("by hand"));
+    let mut journal = Journal::at(&state, &run);
+    journal.take_up(&by_hand);
+    assert_eq!(journal.waiting(), 1);
+    journal.take_up(&by_hand);
+    assert_eq!(journal.waiting(), 1, "taken once");
+    fs::remove_file(&state).unwrap();
+    journal.flush();
+    assert_eq!(messages(&state), ["by hand"]);
+    assert!(!path_in(&by_hand).exists());
+}

@@ -42,6 +42,8 @@ use crate::{
 
 /// Where short-lived state is, as the host names it: on tmpfs.
 pub const RUN_DIR: &str = "/run/snowguard";
+/// Below it: where lines of a collection by hand wait that the journal does not take.
+pub const BY_HAND: &str = "by-hand";
 
 /// Why the watchdog does not run.
 #[derive(Debug, thiserror::Error)]

@@ -12,7 +12,7 @@ use snowguard_rules::{Alert, Remedy as Asked};
 use tracing::{info, warn};
 
 use super::{
-    RUN_DIR, WatchError,
+    BY_HAND, RUN_DIR, WatchError,
     counters::{Counters, Counting},
     means::{PROFILE_LOCK, able_to_act, hold_updater, reboot, switch},
     seen,
@@ -21,7 +21,7 @@ use crate::{
     act::{ballast::Ballast, set_profile::SetProfile, stop::Stop, target_root::TargetRoot},
     config::Settings,
     gc::{alone::Alone, plan::Reason},
-    journal::Journal,
+    journal::{self, Journal},
     keep::{Keep, KeepError},
     probe::ProbeResult,
     record::Mode,
@@ -190,8 +190,21 @@ impl Remedies {
         families
     }
 
+    /// Takes over the lines that a collection by hand left when the disk did not take them. One that
+    /// goes on writes them itself.
+    fn take_up_by_hand(&self) {
+        let run_dir = self.layout.inside(RUN_DIR);
+        let by_hand = run_dir.join(BY_HAND);
+        if journal::path_in(&by_hand).exists()
+            && let Ok(_alone) = Alone::take(&run_dir)
+        {
+            self.journal.take_up(&by_hand);
+        }
+    }
+
     pub(super) fn tick(&mut self, looked: Looked<'_>, now_ms: i64, counters: &mut Counters) {
         self.journal.flush();
+        self.take_up_by_hand();
         let asks = |alert: &&Alert| alert.remedy == Some(Asked::Gc);
         let gc: Vec<&Alert> = looked.firing.iter().filter(asks).collect();
         // While one goes on, and in the tick that saw its end, the alerts are of before its end.

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -41,6 +42,13 @@ impl SharedJournal {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .flush();
+    }
+
+    pub(super) fn take_up(&self, run_dir: &Path) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take_up(run_dir);
     }
 }
 
