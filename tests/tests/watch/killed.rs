@@ -76,6 +76,18 @@ fn killed_around_the_first_call_of_nix_it_heals_when_started_again() {
 }
 
 #[test]
+fn a_host_that_stays_between_trigger_and_target_has_its_ballast_all_the_same() {
+    let host = Host::new(&lab::nix("trixie"), 100);
+    host.fill_but(40 << 10);
+    host.configure(
+        SPACE_LOW,
+        "[gc]\nmode = 'act'\ntrigger = '12%'\ntarget = '60%'\nballast = '16MiB'\n",
+    );
+    let _watchdog = host.watch();
+    host.published("snowguard_gc_ballast_ready", &[], 1.0);
+}
+
+#[test]
 fn a_collection_that_a_kill_cut_short_is_not_gone_on_with_while_an_operator_holds() {
     let nix = lab::nix("bookworm");
     let host = Host::new(&nix, 100);

@@ -25,6 +25,8 @@ use nix::{
 };
 use snowguard_host::{FactError, Kind, Layout};
 
+use crate::gc::policy::Space;
+
 const KEEP: &str = "keep the ballast";
 const DROP: &str = "drop the ballast";
 const SLICES: u64 = 4;
@@ -76,6 +78,20 @@ impl Ballast {
     /// Bytes that it takes in all.
     pub fn size(&self) -> u64 {
         self.bytes
+    }
+
+    /// Bytes and inodes that it takes in all, its directory among them.
+    pub fn takes(&self) -> Space {
+        Space {
+            bytes: self.bytes,
+            files: SLICES * (1 + SPARES) + 1,
+        }
+    }
+
+    /// Whether it was never made here: what an incident took leaves the directory.
+    pub fn is_new(&self) -> bool {
+        let looked = fs::symlink_metadata(&self.directory);
+        looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Whether all of it is in place.

@@ -310,11 +310,18 @@ impl Policy {
         self.crumb(file_system).covers(self.need(file_system))
     }
 
-    /// Whether a reserve of so many bytes may be taken from what is free: the target is reached,
-    /// and what is left does not trip the next alert.
-    pub fn has_recovered(&self, file_system: &FileSystem, reserve: u64) -> bool {
-        let left = file_system.avail_bytes.saturating_sub(reserve);
-        self.is_reached(file_system) && left > self.trigger_on(file_system).bytes
+    /// Whether a reserve may be taken from what is free: what is left does not trip the next alert.
+    pub fn has_room_for(&self, file_system: &FileSystem, reserve: Space) -> bool {
+        let (left, trigger) = (
+            Space::free(file_system).minus(reserve),
+            self.trigger_on(file_system),
+        );
+        left.bytes > trigger.bytes && (file_system.files == 0 || left.files > trigger.files)
+    }
+
+    /// Whether it may be taken again after an incident that took it: the target is reached, too.
+    pub fn has_recovered(&self, file_system: &FileSystem, reserve: Space) -> bool {
+        self.is_reached(file_system) && self.has_room_for(file_system, reserve)
     }
 
     /// How much is missing to the target now.
@@ -370,8 +377,15 @@ mod tests {
             files: 0,
             files_free: 0,
         };
-        assert!(policy.has_recovered(&with((200 << 20) - 4096), 16 << 20));
-        assert!(!policy.has_recovered(&with(190 << 20), 16 << 20));
-        assert!(!policy.has_recovered(&with(200 << 20), 100 << 20));
+        let mib = |mib: u64| Space {
+            bytes: mib << 20,
+            files: 64,
+        };
+        assert!(policy.has_recovered(&with((200 << 20) - 4096), mib(16)));
+        assert!(!policy.has_recovered(&with(190 << 20), mib(16)));
+        assert!(!policy.has_recovered(&with(200 << 20), mib(100)));
+        // The first time it asks for no more than its room.
+        assert!(policy.has_room_for(&with(190 << 20), mib(16)));
+        assert!(!policy.has_room_for(&with(116 << 20), mib(16)));
     }
 }

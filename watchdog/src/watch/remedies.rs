@@ -84,6 +84,8 @@ pub(super) struct Remedies {
     ballast: Ballast,
     /// What was wrong with it when it was last made or dropped.
     ballast_error: Option<String>,
+    /// Since when it is not in place and no alert asks for a collection.
+    ballast_wanted_ms: Option<i64>,
     /// A collection that was begun and not ended: by a kill, if it is there at
     /// the start.
     begun: Option<Unended>,
@@ -130,6 +132,7 @@ impl Remedies {
             profiles,
             ballast: Ballast::of(layout, settings.gc.ballast.0),
             ballast_error: None,
+            ballast_wanted_ms: None,
             restraint: restraint::Restraint::load(layout, &state_dir)?,
             told: HashMap::new(),
             ending,
@@ -215,7 +218,9 @@ impl Remedies {
             }
             if self.running.is_none() {
                 if gc.is_empty() {
-                    self.keep_ballast();
+                    self.keep_ballast(now_ms);
+                } else {
+                    self.ballast_wanted_ms = None;
                 }
                 self.gc(&gc, now_ms, counters);
             }
