@@ -30,9 +30,14 @@ pub struct SetProfile {
 impl SetProfile {
     /// What it would do, for observe mode.
     pub fn describe(&self, target: &GenerationId) -> String {
+        let generation = if target.has_link() {
+            format!("generation {}", target.number)
+        } else {
+            "a new generation".to_owned()
+        };
         format!(
-            "would point {:?} at generation {} ({:?})",
-            self.profile, target.number, target.store_path
+            "would point {:?} at {generation} ({:?})",
+            self.profile, target.store_path
         )
     }
 

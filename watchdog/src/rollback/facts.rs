@@ -67,6 +67,10 @@ pub struct SystemSeen {
     /// What runs is no generation, and yet there to stay: the boot loader starts it, or another
     /// profile leads to it. One that was activated to be tested is not.
     pub lasts: bool,
+    /// The current generation is a wrapper of what runs.
+    pub wraps: bool,
+    /// When the link was made by which another profile, or a wrapper, leads to what runs.
+    pub led_since_ms: Option<i64>,
     /// Somebody's `switch-to-configuration` goes on.
     pub switching: bool,
 }

@@ -75,8 +75,8 @@ pub fn families(
         ),
         Family::gauge(
             "snowguard_trial_active",
-            "1 while a newly activated system is on trial, which is when the rollback remedy is armed",
-            truth(machine.on_trial()),
+            "1 while a newly activated system is on trial, which is when the rollback remedy is armed, or is condemned and nothing was done yet",
+            truth(machine.is_judged()),
         ),
         Family::gauge(
             "snowguard_trial_unconfirmed",

@@ -127,6 +127,11 @@ impl Machine {
         matches!(self.state, State::Trial(_))
     }
 
+    /// True if a deploy is on trial, or condemned and may be on trial again.
+    pub fn is_judged(&self) -> bool {
+        self.on_trial() || matches!(self.state, State::Condemned { .. })
+    }
+
     /// True if this probe failed before the deploy on trial and has failed ever since: the deploy
     /// is not condemned for it. A rule that asks whether any probe fails cannot know that.
     pub fn excuses(&self, probe: &str) -> bool {

@@ -15,6 +15,14 @@ pub struct Soak {
 }
 
 impl Soak {
+    /// The same after the clock was put forward.
+    pub(super) fn later_by(self, forward_ms: i64) -> Self {
+        Self {
+            last_ms: self.last_ms.saturating_add(forward_ms),
+            ..self
+        }
+    }
+
     /// When it began.
     pub(super) fn began_ms(self) -> i64 {
         self.last_ms.saturating_sub(self.seen_ms)
@@ -60,6 +68,15 @@ impl Elapsed {
                 .seen_ms
                 .saturating_add(pause.clamp(0, millis(gap).max(0))),
             last_ms: Some(now_ms),
+        }
+    }
+
+    /// The same after the clock was put forward.
+    #[must_use]
+    pub(super) fn later_by(self, forward_ms: i64) -> Self {
+        Self {
+            last_ms: self.last_ms.map(|at| at.saturating_add(forward_ms)),
+            ..self
         }
     }
 

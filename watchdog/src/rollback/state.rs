@@ -34,13 +34,15 @@ pub struct Trial {
     /// A probe failed under the deploy on trial that was left for it.
     #[serde(default)]
     pub fled: bool,
-    /// The boot that it runs in, and when that was first looked at, if the host was rebooted since the
-    /// activation: whatever runs was started anew.
+    /// The boot that it runs in.
     #[serde(default)]
     pub boot_id: Option<String>,
-    /// See there.
+    /// When it was first seen to run, or to run again after a reboot: then everything is started.
     #[serde(default)]
-    pub booted_ms: Option<i64>,
+    pub started_ms: Option<i64>,
+    /// It was condemned and well again before anything was done, once.
+    #[serde(default)]
+    pub recovered: bool,
     /// Whether a human or the deploy tool said that it is well.
     #[serde(default)]
     pub confirmed: bool,
@@ -66,8 +68,22 @@ pub struct Bad {
     pub before: Before,
     /// The alert that condemned it, or [`NOT_CONFIRMED`].
     pub alert: String,
-    /// Whether somebody had confirmed it.
+    /// The trial in which it was, without its times.
     #[serde(default)]
+    pub trial: Tried,
+}
+
+/// What a trial knew of a deploy beside its times.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tried {
+    /// See [`Trial`].
+    pub known_good: bool,
+    /// See [`Trial`].
+    pub fled: bool,
+    /// See [`Trial`].
+    pub recovered: bool,
+    /// See [`Trial`].
     pub confirmed: bool,
 }
 

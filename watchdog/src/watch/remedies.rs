@@ -168,12 +168,17 @@ impl Remedies {
             || (self.profiles.values()).any(|instance| instance.machine.is_in_incident())
     }
 
-    /// The clock was put forward by so much.
+    /// The clock was put forward by so much. On disk as well, like the alerts: after a restart, one of
+    /// before a deploy would seem to have begun after it.
     pub(super) fn later_by(&mut self, forward_ms: i64) {
         let profiles = self.profiles.values_mut();
-        let machines = profiles.map(|instance| &mut instance.machine);
-        for machine in machines.chain([&mut self.machine]) {
-            *machine = std::mem::take(machine).later_by(forward_ms);
+        let profiles = profiles.map(|instance| (&mut instance.machine, &mut instance.kept));
+        for (machine, kept) in profiles.chain([(&mut self.machine, &mut self.machine_kept)]) {
+            let later = std::mem::take(machine).later_by(forward_ms);
+            if let Err(error) = kept.save(&later) {
+                warn!(%error, "what goes with the clock is not on disk");
+            }
+            *machine = later;
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
         Ok(BootDefault::System(link)) => Some(link.path.as_path()) == running,
         _ => false,
     };
-    let lasts = boots_it || running.is_some_and(|running| leads_to(layout, running));
+    let (wraps, led_since_ms) = running.map_or((false, None), |running| leads_to(layout, running));
     // Where it cannot be read, no reboot is done: see the machine.
     let boot_id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
     Ok(SystemSeen {
@@ -37,7 +37,9 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
             Ok(BootDefault::Unknown) => BootSeen::Unknown,
             Err(error) => BootSeen::Unreadable(error.to_string()),
         },
-        lasts,
+        lasts: boots_it || led_since_ms.is_some(),
+        wraps,
+        led_since_ms,
         switching: switches(layout),
         running: system.running.map(|link| text(&link.path)),
         booted: system.booted.map(|link| text(&link.path)),
@@ -48,24 +50,39 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
     })
 }
 
-/// Whether a profile of systems leads to this one, though no generation of `system` is it: another
-/// one's (`nixos-rebuild --profile-name`, comin), or a wrapper's in `system` (deploy-rs), whose
-/// `init` is that of the system.
-fn leads_to(layout: &Layout, running: &Path) -> bool {
-    let mut profiles = vec![layout.profiles().join("system")];
+/// Whether a profile of systems leads to this one, though no generation of `system` is it, and since
+/// when: another one (`nixos-rebuild --profile-name`, comin), or a wrapper in `system` (deploy-rs),
+/// whose `init` is that of the system. Of a wrapper it is told apart.
+fn leads_to(layout: &Layout, running: &Path) -> (bool, Option<i64>) {
+    let system = layout.profiles().join("system");
+    let mut profiles = vec![system.clone()];
     // That there are no others is the rule.
     if let Ok(others) = fs::read_dir(layout.profiles().join("system-profiles")) {
         profiles.extend(others.flatten().map(|entry| entry.path()));
     }
-    let leads = |profile: PathBuf| {
-        let current = fs::read_link(profile.parent()?.join(fs::read_link(&profile).ok()?)).ok()?;
-        if current == running {
-            return Some(true);
+    let mut wraps = false;
+    let mut since = None;
+    for profile in profiles {
+        let Some((link, current)) = current_of(&profile) else {
+            continue;
+        };
+        let init = fs::read_link(layout.inside(current.join("init"))).ok();
+        let wrapped = init.as_deref().and_then(Path::parent) == Some(running);
+        if current != running && !wrapped {
+            continue;
         }
-        let init = fs::read_link(layout.inside(current.join("init"))).ok()?;
-        Some(init.parent() == Some(running))
-    };
-    profiles.into_iter().filter_map(leads).any(|leads| leads)
+        wraps |= wrapped && profile == system;
+        let made = link.symlink_metadata().and_then(|meta| meta.modified());
+        since = since.max(made.ok().map(clock::millis));
+    }
+    (wraps, since)
+}
+
+/// The link of the current generation of a profile, and where it leads.
+fn current_of(profile: &Path) -> Option<(PathBuf, PathBuf)> {
+    let link = profile.parent()?.join(fs::read_link(profile).ok()?);
+    let current = fs::read_link(&link).ok()?;
+    Some((link, current))
 }
 
 /// Whether the lock of `switch-to-configuration` is held. Where that cannot be read nothing says so,

@@ -1,40 +1,40 @@
-//! Roots that lie on a file system which is not mounted now.
+//! Roots that lie on a file system which is not mounted now, though `fstab(5)` or a mount unit that
+//! comes up with the host says that it is to be.
 //!
 //! Nix takes an automatic root whose target it does not find for stale, and unlinks it. A home that
 //! failed to be mounted makes so of all roots in it: what they keep is alive, and nobody can see it.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::Roots;
 use crate::{FactError, Kind, Layout, Result, locks::Mounts};
 
 const ATTEMPT: &str = "read the roots of a file system";
 
-/// Names each file system of `fstab(5)` that is not mounted and in which a stale link ends.
+/// Names each such file system in which a stale link ends.
 pub(super) fn note(layout: &Layout, roots: &mut Roots) -> Result<()> {
-    let points = wanted(layout)?;
-    let ends_in = |point: &&PathBuf| {
+    let mut points = wanted(layout)?;
+    points.extend(units(layout));
+    points.sort();
+    points.dedup();
+    let ends_in = |point: &PathBuf| {
         let mut stale = roots.stale.iter();
         stale.any(|link| link.target.starts_with(point))
     };
-    let mut points = points.iter().filter(ends_in).peekable();
-    if points.peek().is_none() {
+    points.retain(ends_in);
+    if points.is_empty() {
         return Ok(());
     }
     let mounts = Mounts::read(&layout.proc_dir().join("self/mountinfo"))?;
-    let missing = points.filter(|point| mounts.kind_at(&layout.inside(point)).is_none());
-    let errors = missing.map(|point| {
-        let cause = "it is in /etc/fstab and not mounted, so that what its roots keep looks dead";
-        FactError::new(
-            Kind::Io,
-            ATTEMPT,
-            point,
-            cause,
-            "mount it, or take it out of /etc/fstab",
-        )
-    });
-    let errors: Vec<FactError> = errors.collect();
-    roots.unreadable.extend(errors);
+    points.retain(|point| mounts.kind_at(&layout.inside(point)).is_none());
+    roots.unreadable.extend(points.into_iter().map(|point| {
+        let cause = "it is to be mounted and is not, so that what its roots keep looks dead";
+        let cure = "mount it, or take it out of /etc/fstab or of systemd's mounts";
+        FactError::new(Kind::Io, ATTEMPT, point, cause, cure)
+    }));
     Ok(())
 }
 
@@ -57,6 +57,43 @@ fn wanted(layout: &Layout) -> Result<Vec<PathBuf>> {
     Ok(points.collect())
 }
 
+/// The same of mount units that a target of the boot wants: written by hand, or by a generator (that of
+/// ZFS). Those that nobody may read are left to `fstab(5)`, from which most come.
+fn units(layout: &Layout) -> Vec<PathBuf> {
+    let mut points = Vec::new();
+    for directory in UNITS {
+        for target in ["local-fs", "remote-fs", "multi-user"] {
+            for kind in ["wants", "requires"] {
+                let links = layout.inside(format!("{directory}/{target}.target.{kind}"));
+                let links = fs::read_dir(links).into_iter().flatten().flatten();
+                let names = links.map(|link| link.file_name());
+                let mounts = names.filter(|name| name.as_encoded_bytes().ends_with(b".mount"));
+                points.extend(mounts.filter_map(|name| place(layout, Path::new(&name))));
+            }
+        }
+    }
+    points
+}
+
+const UNITS: [&str; 4] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+];
+
+/// `Where=` of a mount unit, by the first directory that has it.
+fn place(layout: &Layout, name: &Path) -> Option<PathBuf> {
+    let mut texts = UNITS.iter().filter_map(|directory| {
+        let unit = layout.inside(Path::new(directory).join(name));
+        fs::read_to_string(unit).ok()
+    });
+    let text = texts.next()?;
+    let mut lines = text.lines();
+    let place = lines.find_map(|line| line.trim().strip_prefix("Where="))?;
+    (place.starts_with('/') && place != "/").then(|| PathBuf::from(place))
+}
+
 /// As `getmntent(3)` has it: a space is `\040`, a tab `\011`, a backslash `\134`.
 fn unescaped(point: &str) -> String {
     point
@@ -67,7 +104,7 @@ fn unescaped(point: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::{path::Path, time::UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     use super::*;
     use crate::store::{RootKind, StaleLink, StaleReason};
@@ -84,10 +121,13 @@ mod tests {
 
     fn unread(fstab: &str, mounted: &str, targets: &[&str]) -> Vec<PathBuf> {
         let host = tempfile::tempdir().unwrap();
-        let root = host.path();
-        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(host.path().join("etc")).unwrap();
+        fs::write(host.path().join("etc/fstab"), fstab).unwrap();
+        unread_of(host.path(), mounted, targets)
+    }
+
+    fn unread_of(root: &Path, mounted: &str, targets: &[&str]) -> Vec<PathBuf> {
         fs::create_dir_all(root.join("proc/self")).unwrap();
-        fs::write(root.join("etc/fstab"), fstab).unwrap();
         let point = root.join(mounted.trim_start_matches('/'));
         let line = format!("30 1 8:2 / {} rw - ext4 /dev/sda2 rw\n", point.display());
         fs::write(root.join("proc/self/mountinfo"), line).unwrap();
@@ -109,6 +149,22 @@ mod tests {
         let home = Path::new("/home");
         assert_eq!(unread(FSTAB, "/srv", &["/home/me/result"]), [home]);
         assert!(unread(FSTAB, "/home", &["/home/me/result"]).is_empty());
+    }
+
+    #[test]
+    fn a_mount_unit_that_comes_up_with_the_host_counts_like_a_line_of_fstab() {
+        let host = tempfile::tempdir().unwrap();
+        let units = host.path().join("run/systemd/generator");
+        fs::create_dir_all(units.join("local-fs.target.wants")).unwrap();
+        for (name, place) in [("home", "/home"), ("srv", "/srv")] {
+            let text = format!("[Unit]\n[Mount]\nWhat=pool/{name}\nWhere={place}\nType=zfs\n");
+            fs::write(units.join(format!("{name}.mount")), text).unwrap();
+        }
+        let wanted = units.join("local-fs.target.wants/home.mount");
+        std::os::unix::fs::symlink("../home.mount", wanted).unwrap();
+        let ends = ["/home/me/result", "/srv/result"];
+        assert_eq!(unread_of(host.path(), "/mnt", &ends), [Path::new("/home")]);
+        assert!(unread_of(host.path(), "/home", &ends).is_empty());
     }
 
     #[test]

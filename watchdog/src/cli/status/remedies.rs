@@ -285,5 +285,9 @@ fn system(deploy: &Deploy) -> String {
 }
 
 fn generation(generation: &GenerationId) -> String {
-    format!("generation {}", generation.number)
+    if generation.has_link() {
+        format!("generation {}", generation.number)
+    } else {
+        generation.store_path.clone()
+    }
 }

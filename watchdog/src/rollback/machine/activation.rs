@@ -33,16 +33,20 @@ impl Machine {
         policy: &Policy,
         now: i64,
     ) -> Option<i64> {
-        let current = system.current.as_ref()?;
-        if deploy.generation.as_ref() != Some(current) {
-            return None;
-        }
         if let Some(seen) = &self.seen
             && let (Some(then), Some(here)) = (&seen.boot_id, &system.boot_id)
             && then != here
         {
             return None;
         }
+        let fresh = |since: &i64| {
+            (0..=soak::millis(policy.activation)).contains(&now.saturating_sub(*since))
+        };
+        let current = system.current.as_ref();
+        if deploy.generation.is_none() {
+            return system.led_since_ms.filter(fresh);
+        }
+        let current = current.filter(|current| deploy.generation.as_ref() == Some(current))?;
         let since = self.current_since(current);
         let set_before_a_look =
             (self.seen.as_ref()).is_some_and(|seen| seen.current.as_ref() == Some(current));
@@ -51,9 +55,7 @@ impl Machine {
         if !set_before_a_look && since > current.linked_at_ms {
             return None;
         }
-        (0..=soak::millis(policy.activation))
-            .contains(&now.saturating_sub(since))
-            .then_some(since)
+        Some(since).filter(fresh)
     }
 
     fn current_since(&self, current: &GenerationId) -> i64 {
@@ -81,13 +83,15 @@ impl Machine {
     /// The host was rebooted on trial: probes get their grace anew.
     pub(super) fn note_boot(&mut self, system: &SystemSeen, now: i64) {
         if let State::Trial(Trial {
-            boot_id, booted_ms, ..
+            boot_id,
+            started_ms,
+            ..
         }) = &mut self.state
             && system.boot_id.is_some()
             && *boot_id != system.boot_id
         {
             if boot_id.is_some() {
-                *booted_ms = Some(now);
+                *started_ms = Some(now);
             }
             boot_id.clone_from(&system.boot_id);
         }

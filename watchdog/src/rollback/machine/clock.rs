@@ -1,7 +1,10 @@
 //! A clock that is set back or put forward, and what of the machine goes with it.
 
 use super::Machine;
-use crate::rollback::state::State;
+use crate::rollback::{
+    soak::{Elapsed, Soak},
+    state::State,
+};
 
 /// When this watchdog looked last, milliseconds since the epoch. By this, it sees that the clock was
 /// set back; two machines do not differ by it.
@@ -24,18 +27,7 @@ impl Machine {
         let earlier = |at: i64| at.saturating_sub(back_ms.max(0)).min(now_ms);
         self.looked = Looked(Some(now_ms));
         self.saw = Looked(self.saw.0.map(earlier));
-        match &mut self.state {
-            State::Trial(trial) => {
-                trial.since_ms = earlier(trial.since_ms);
-                trial.booted_ms = trial.booted_ms.map(earlier);
-                trial.before.armed_since_ms = earlier(trial.before.armed_since_ms);
-            }
-            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(earlier),
-            _ => {}
-        }
-        if let Some(seen) = &mut self.seen {
-            seen.since_ms = earlier(seen.since_ms);
-        }
+        self.move_times(earlier);
         for (probe, at) in &mut self.failing {
             let long = self.failing_long.as_ref();
             *at = match earlier(*at) {
@@ -54,21 +46,59 @@ impl Machine {
         let later = |at: i64| at.saturating_add(forward_ms);
         self.looked = Looked(self.looked.0.map(later));
         self.saw = Looked(self.saw.0.map(later));
+        let soaks = |soak: &mut Option<Soak>| *soak = soak.map(|soak| soak.later_by(forward_ms));
+        let lasts = |time: &mut Elapsed| *time = time.later_by(forward_ms);
         match &mut self.state {
             State::Trial(trial) => {
-                trial.since_ms = later(trial.since_ms);
-                trial.booted_ms = trial.booted_ms.map(later);
-                trial.before.armed_since_ms = later(trial.before.armed_since_ms);
+                soaks(&mut trial.soak);
+                lasts(&mut trial.waited);
             }
-            State::Verifying { since_ms, .. } => *since_ms = since_ms.map(later),
-            _ => {}
+            State::Adopting { soak, .. } => soaks(soak),
+            State::Condemned { waited, well, .. } => {
+                lasts(waited);
+                soaks(well);
+            }
+            State::RollingBack { elapsed, .. } => lasts(elapsed),
+            State::Verifying { elapsed, soak, .. } => {
+                lasts(elapsed);
+                soaks(soak);
+            }
+            State::Unknown {} | State::Settled { .. } => {}
+            State::Observed { .. } | State::Failed { .. } => {}
         }
-        if let Some(seen) = &mut self.seen {
-            seen.since_ms = later(seen.since_ms);
-        }
+        self.move_times(later);
         // Of what has failed for longer than anybody knows, 0 stands.
         let known = self.failing.values_mut().filter(|at| **at > 0);
         known.for_each(|at| *at = later(*at));
         self
+    }
+
+    /// Moves every time of day that something is compared with. The beginning of a deploy that is being
+    /// undone is the name of its incident, and stays.
+    fn move_times(&mut self, moved: impl Fn(i64) -> i64) {
+        let before = match &mut self.state {
+            State::Trial(trial) => {
+                trial.since_ms = moved(trial.since_ms);
+                trial.started_ms = trial.started_ms.map(&moved);
+                Some(&mut trial.before)
+            }
+            State::Condemned { bad, .. } => {
+                bad.since_ms = moved(bad.since_ms);
+                Some(&mut bad.before)
+            }
+            State::Verifying { bad, since_ms, .. } => {
+                *since_ms = since_ms.map(&moved);
+                Some(&mut bad.before)
+            }
+            State::RollingBack { bad, .. } | State::Observed { bad, .. } => Some(&mut bad.before),
+            State::Unknown {} | State::Adopting { .. } => None,
+            State::Settled { .. } | State::Failed { .. } => None,
+        };
+        if let Some(before) = before {
+            before.armed_since_ms = moved(before.armed_since_ms);
+        }
+        if let Some(seen) = &mut self.seen {
+            seen.since_ms = moved(seen.since_ms);
+        }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
         facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed},
-        state::{Bad, Phase, Reboot, State},
+        state::{Phase, Reboot, State},
     },
 };
 
@@ -70,7 +70,10 @@ impl Machine {
                     // Whoever deploys has the last word, and has set the profile already.
                     *blind |= deploys;
                     if deploys && !told {
-                        out.push(waits_for_others(bad, target));
+                        let (reason, why) = WAITS_FOR_OTHERS;
+                        let step = Step::Refused;
+                        let why = why.to_owned();
+                        out.push(Decision::about(bad, step, reason, why, Some(target)));
                     }
                 }
             }
@@ -227,8 +230,7 @@ pub(super) fn somebody_deploys(
         return false;
     }
     // What a wrapper in the profile leads to runs already.
-    let wrapped = system.lasts && system.deploy().is_none_or(|d| d.generation.is_none());
-    let other = |path: &str| path != running && path != target.store_path && !wrapped;
+    let other = |path: &str| path != running && path != target.store_path && !system.wraps;
     let is_new = |current: &GenerationId| {
         let age = now.saturating_sub(current.linked_at_ms);
         other(&current.store_path) && (0..soak::millis(policy.stopping)).contains(&age)
@@ -236,8 +238,8 @@ pub(super) fn somebody_deploys(
     system.switching || system.current.as_ref().is_some_and(is_new)
 }
 
-pub(super) fn waits_for_others(bad: &Bad, target: &GenerationId) -> Decision {
-    let message = "somebody deploys at this moment, who has the last word".to_owned();
-    let reason = "somebody_deploys";
-    Decision::about(bad, Step::Refused, reason, message, Some(target))
-}
+/// What is said of it: a stable word and a sentence.
+pub(super) const WAITS_FOR_OTHERS: (&str, &str) = (
+    "somebody_deploys",
+    "somebody deploys at this moment, who has the last word",
+);

@@ -10,7 +10,7 @@ use crate::{
         facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed, Soak},
-        state::{Bad, Before, Phase, State, Trial},
+        state::{Bad, Before, Phase, State, Trial, Tried},
     },
 };
 
@@ -107,7 +107,9 @@ impl Machine {
         };
         let named = name(&deploy);
         let path = &deploy.store_path;
-        let fled = before.armed_since_ms < since_ms && !self.failing.is_empty();
+        let mut failing = self.failing.keys();
+        let fled = before.armed_since_ms < since_ms
+            && failing.any(|probe| !before.failing.contains(probe));
         let known_good = !again && self.good.iter().any(|good| good.store_path == *path);
         self.state = State::Trial(Trial {
             deploy: deploy.clone(),
@@ -116,8 +118,10 @@ impl Machine {
             known_good,
             fled,
             boot_id: None,
-            booted_ms: None,
-            confirmed: false,
+            started_ms: Some(now),
+            recovered: false,
+            // Whoever goes back to what was good has said so by that.
+            confirmed: known_good && fled,
             soak: None,
             waited: Elapsed::default(),
         });
@@ -153,7 +157,15 @@ impl Machine {
             counted_ms: since,
         };
         match &then.state {
-            State::Trial(trial) => both(Some(trial.booted_ms.unwrap_or(trial.since_ms))),
+            State::Trial(trial) => WatchedSince {
+                activated_ms: Some(trial.started_ms.unwrap_or(trial.since_ms)),
+                counted_ms: Some(trial.since_ms),
+            },
+            // It may be on trial again.
+            State::Condemned { bad, .. } => WatchedSince {
+                activated_ms: None,
+                counted_ms: Some(bad.since_ms),
+            },
             State::Verifying { since_ms, .. } => both(*since_ms),
             // A unit that restarted too often begins anew: what calmed down may be adopted.
             State::Adopting { soak, .. } => WatchedSince {
@@ -193,7 +205,12 @@ impl Machine {
                         since_ms: trial.since_ms,
                         before: trial.before.clone(),
                         alert: alert.to_owned(),
-                        confirmed: trial.confirmed,
+                        trial: Tried {
+                            known_good: trial.known_good,
+                            fled: trial.fled,
+                            recovered: trial.recovered,
+                            confirmed: trial.confirmed,
+                        },
                     };
                     if trial.known_good && (inherited || trial.fled) {
                         self.go_no_further(bad, policy, out);

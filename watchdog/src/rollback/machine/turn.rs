@@ -1,5 +1,7 @@
 //! Waiting for this host's turn, between the decision and the first act.
 
+use std::time::Duration;
+
 use super::{Machine, healthy};
 use crate::{
     record::{Mode, Step},
@@ -245,7 +247,9 @@ impl Machine {
         let Some(probes) = facts.probes else { return };
         let fires = facts.alerts.iter().any(|alert| alert.name == bad.alert);
         let unanswered = facts.unanswered.contains(&bad.alert);
+        // Once: what is well now and then is not well.
         let is_well = bad.alert != NOT_CONFIRMED
+            && !bad.trial.recovered
             && !fires
             && !unanswered
             && healthy(probes, &bad.before.failing);
@@ -264,11 +268,12 @@ impl Machine {
             deploy: bad.deploy,
             since_ms: bad.since_ms,
             before: bad.before,
-            known_good: false,
-            fled: false,
+            known_good: bad.trial.known_good,
+            fled: bad.trial.fled,
             boot_id: None,
-            booted_ms: None,
-            confirmed: bad.confirmed,
+            started_ms: None,
+            recovered: true,
+            confirmed: bad.trial.confirmed,
             soak: None,
             waited: Elapsed::default(),
         });
@@ -282,7 +287,13 @@ impl Machine {
     }
 }
 
-fn wait(
+/// How long a condemned deploy is left standing while others deploy, once its turn would have come.
+pub(super) fn longest_wait(policy: &Policy) -> Duration {
+    let fleet = policy.fleet.map_or(Duration::ZERO, |fleet| fleet.deadline);
+    (policy.delay.saturating_add(fleet)).saturating_add(policy.act_window)
+}
+
+pub(super) fn wait(
     bad: &Bad,
     waiting: &mut String,
     reason: &'static str,

@@ -2,7 +2,8 @@
 
 use super::{
     Machine, boot, healthy,
-    reboot::{somebody_deploys, waits_for_others},
+    reboot::{WAITS_FOR_OTHERS, somebody_deploys},
+    turn::{longest_wait, wait},
 };
 use crate::{
     act::switch::SwitchEnd,
@@ -36,7 +37,11 @@ impl Machine {
         }
         let turn = policy.mode != Mode::Act || self.is_our_turn(policy, out);
         let State::Condemned {
-            bad, waiting, asks, ..
+            bad,
+            waiting,
+            waited,
+            asks,
+            ..
         } = &mut self.state
         else {
             return;
@@ -44,6 +49,12 @@ impl Machine {
         let bad_path = bad.deploy.store_path.clone();
         let times = times(&self.denied, &bad_path);
         let choice = target::choose(&self.good, &self.denied, &bad_path, system, facts);
+        let deploys = match &choice {
+            Choice::Target(target) | Choice::NeedsReboot(target, _) => {
+                policy.mode == Mode::Act && somebody_deploys(system, &bad_path, target, policy, now)
+            }
+            Choice::None(_) | Choice::Blind(_) => false,
+        };
         let (target, reason, why) = match choice {
             Choice::Target(target) | Choice::NeedsReboot(target, _) if times >= MAX_TIMES => {
                 let why = format!(
@@ -62,6 +73,17 @@ impl Machine {
                 *asks = false;
                 return self.blind_too_long(&why, policy, out);
             }
+            Choice::Target(target) | Choice::NeedsReboot(target, _) if deploys => {
+                // Nobody else is to wait for one that waits, and it is looked at whether it is well
+                // again meanwhile.
+                *asks = false;
+                let (reason, why) = WAITS_FOR_OTHERS;
+                if !waited.is(longest_wait(policy)) {
+                    wait(bad, waiting, reason, why.to_owned(), out);
+                    return;
+                }
+                (Some(target), "out_of_time", why.to_owned())
+            }
             Choice::Target(_) | Choice::NeedsReboot(..) if !turn => return,
             Choice::Target(target) => {
                 let would = if policy.mode == Mode::Act {
@@ -77,7 +99,7 @@ impl Machine {
                 let plan = Decision::about(bad, Step::Plan, "rollback", message, Some(&target));
                 out.push(plan);
                 let bad = bad.clone();
-                self.begin(bad, (target, None), system, policy, now, out);
+                self.begin(bad, (target, None), system, policy, now);
                 return;
             }
             Choice::NeedsReboot(target, why) => {
@@ -105,7 +127,7 @@ impl Machine {
                 ));
                 let bad = bad.clone();
                 let reboot = Some(Reboot { why, boot: None });
-                self.begin(bad, (target, reboot), system, policy, now, out);
+                self.begin(bad, (target, reboot), system, policy, now);
                 return;
             }
             Choice::None(why) if why.is_empty() => {
@@ -141,10 +163,9 @@ impl Machine {
         system: &SystemSeen,
         policy: &Policy,
         now: i64,
-        out: &mut Vec<Decision>,
     ) {
         if policy.mode == Mode::Act {
-            self.roll_back(bad, (target, reboot), system, policy, now, out);
+            self.roll_back(bad, (target, reboot), system, now);
         } else {
             self.state = State::Observed {
                 bad,
@@ -159,15 +180,9 @@ impl Machine {
         bad: Bad,
         (target, reboot): (GenerationId, Option<Reboot>),
         system: &SystemSeen,
-        policy: &Policy,
         now: i64,
-        out: &mut Vec<Decision>,
     ) {
         let bad_path = &bad.deploy.store_path;
-        let deploys = somebody_deploys(system, bad_path, &target, policy, now);
-        if deploys {
-            out.push(waits_for_others(&bad, &target));
-        }
         let times = times(&self.denied, bad_path) + 1;
         self.good.retain(|known| known.store_path != *bad_path);
         self.denied.retain(|known| known.store_path != *bad_path);
@@ -187,7 +202,7 @@ impl Machine {
             phase: Phase::Begun,
             attempts: 0,
             reboot,
-            blind: deploys,
+            blind: false,
             elapsed: Elapsed::default(),
         };
     }

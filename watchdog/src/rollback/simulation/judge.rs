@@ -401,8 +401,9 @@ impl Judge {
         let first_is_broken = state == "adopting" && host.broken.contains(&host.running);
         assert!(
             matches!(state, "settled" | "failed") || first_is_broken,
-            "no end: {:?}",
-            self.world.machine.state()
+            "no end: {:?}, alert since {:?}",
+            self.world.machine.state(),
+            self.world.alert
         );
     }
 }

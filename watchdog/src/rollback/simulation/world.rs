@@ -220,6 +220,8 @@ impl World {
             kept: host.kept.clone(),
             lasts: !host.follows_profile && host.boot.as_ref() == Some(&host.running),
             switching: host.stopped,
+            wraps: false,
+            led_since_ms: None,
             boot: host
                 .boot
                 .clone()
@@ -267,7 +269,7 @@ impl World {
         }];
         // The rule: the probe fails and a trial is on. Blindness changes no alert.
         if !blind.system && !blind.probes {
-            let holds = !ok && self.machine.on_trial();
+            let holds = !ok && self.machine.is_judged();
             self.alert = holds.then(|| self.alert.unwrap_or(self.now));
         }
         self.shown = self.alert.is_some() && !blind.system && !blind.probes;

@@ -69,6 +69,55 @@ fn a_reboot_on_trial_gives_every_probe_its_grace_anew() {
 }
 
 #[test]
+fn the_grace_begins_when_the_new_system_is_first_seen_to_run() {
+    let mut world = World::settled(Mode::Act);
+    world.judge_by(1, 1, Duration::from_secs(120));
+    let slow = world.link(false);
+    world.host.borrow_mut().stopped = true;
+    world.ticks(24);
+    world.host.borrow_mut().stopped = false;
+    world.activate(&slow);
+    world.host.borrow_mut().flaps = 4;
+    world.ticks(14);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn what_is_well_now_and_then_recovers_once_and_is_undone() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.delay = Duration::from_secs(120);
+    world.deploy(false);
+    world.ticks(1);
+    for _ in 0..2 {
+        world.host.borrow_mut().flaps = 1;
+        world.ticks(7);
+    }
+    world.ticks(20);
+    assert_eq!(switched_to(&world), [world.generation(1).store_path]);
+    let recovered = world
+        .reasons()
+        .iter()
+        .filter(|r| **r == "recovered")
+        .count();
+    assert_eq!(recovered, 1);
+}
+
+#[test]
+fn whoever_goes_back_to_what_was_good_need_not_confirm_it() {
+    let mut world = World::settled(Mode::Act);
+    let good = world.generation(1);
+    world.policy.require_confirmation = Some(Duration::from_secs(120));
+    world.policy.delay = Duration::from_secs(300);
+    world.deploy(true);
+    world.ticks(2);
+    world.activate(&good);
+    world.ticks(14);
+    assert_eq!(world.state(), "settled");
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
 fn a_clock_that_is_put_forward_after_a_boot_ends_no_grace() {
     let mut world = World::settled(Mode::Act);
     world.judge_by(1, 1, Duration::from_secs(120));
@@ -90,7 +139,7 @@ fn whoever_deploys_the_fix_while_the_bad_one_is_condemned_has_the_last_word() {
     let fix = world.link(false);
     world.host.borrow_mut().stopped = true;
     world.ticks(4);
-    assert_eq!(world.state(), "rolling_back");
+    assert_eq!(world.state(), "condemned");
     assert!(world.reasons().contains(&"somebody_deploys"));
     assert_eq!(world.calls(), []);
     world.host.borrow_mut().stopped = false;

@@ -38,11 +38,11 @@ fn the_look_that_first_sees_a_deploy_is_known_to_be_one_of_its_trial() {
     };
     assert_eq!(since(&world, Some(&world.seen()), world.now), None);
     world.deploy(true);
-    let (activated, look) = (world.now, world.now + TICK_MS);
-    assert_eq!(since(&world, Some(&world.seen()), look), Some(activated));
+    let look = world.now + TICK_MS;
+    assert_eq!(since(&world, Some(&world.seen()), look), Some(look));
     assert_eq!(since(&world, None, look), None, "nobody saw it");
     world.ticks(1);
-    assert_eq!(since(&world, None, look + TICK_MS), Some(activated));
+    assert_eq!(since(&world, None, look + TICK_MS), Some(look));
 }
 
 /// A unit that crashes again and again is up at each look.
