@@ -262,3 +262,28 @@ fn where_no_inode_is_left_for_a_lock_or_a_hold_the_ballast_gives_way() {
     assert!(said(&output).contains("free an inode"), "{}", said(&output));
     host.store.verify();
 }
+
+#[test]
+fn without_a_ballast_a_disk_without_a_byte_is_healed_by_the_reserve_of_nix() {
+    let host = Host::new(&lab::nix("bookworm"), 64);
+    let alive = host.store.add("alive", 512);
+    host.store.link(&alive, "nix/var/nix/gcroots/alive");
+    for number in 0..8 {
+        host.store.add(&format!("dead-{number}"), 1024);
+    }
+    host.configure("", "[gc]\nmode = 'observe'\n");
+    // An idle store of Nix before 2.23, whose write-ahead log is gone.
+    for end in ["-wal", "-shm"] {
+        let name = format!("nix/var/nix/db/db.sqlite{end}");
+        let _ = fs::remove_file(host.root().join(name));
+    }
+    let reserve = host.root().join("nix/var/nix/db/reserved");
+    assert!(reserve.exists());
+    host.store.fill_bytes();
+    let output = snowguard(&host, &["gc", "--free", "1MiB", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(host.store.is_valid(&alive));
+    host.store.verify();
+    let journal = host.journal();
+    assert!(journal.iter().any(|record| record.reason == "drop_reserve"));
+}

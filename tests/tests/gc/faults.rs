@@ -212,3 +212,39 @@ fn heal_twice_on(asked: Kind) {
         store.verify();
     }
 }
+
+#[test]
+fn without_a_ballast_a_disk_without_an_inode_is_healed_by_old_logs() {
+    lab::must_be_root();
+    let nix = lab::nix("bookworm");
+    let dir = tempfile::tempdir().unwrap();
+    let (store, live, _) = store(dir.path(), &nix, Kind::Tmpfs);
+    let logs = store.root.join("nix/var/log/nix/drvs/ab");
+    fs::create_dir_all(&logs).unwrap();
+    for number in 0..40 {
+        fs::write(logs.join(format!("{number:0>30}-old.drv.bz2")), "").unwrap();
+    }
+    for end in ["-wal", "-shm"] {
+        let _ = fs::remove_file(store.root.join(format!("nix/var/nix/db/db.sqlite{end}")));
+    }
+    store.fill_inodes();
+    let layout = Layout::new(&store.root);
+    assert_eq!(FileSystem::read(&layout).unwrap().files_free, 0);
+    let policy = Policy {
+        logs_older_than: Some(std::time::Duration::ZERO),
+        trigger_files_percent: 0,
+        target_files_percent: 2,
+        ..policy(Mode::Act)
+    };
+    let (report, records) = heal(&store, &nix, &policy, Vec::new());
+    assert_eq!(report.end, End::Reached);
+    assert!(
+        records
+            .iter()
+            .any(|record| record.reason == "remove_build_log")
+    );
+    for path in &live {
+        assert!(store.is_valid(path), "{path}");
+    }
+    store.verify();
+}

@@ -238,7 +238,7 @@ fn is_file(found: &FileStat) -> bool {
 }
 
 /// Whether there was such a file.
-fn drop_file(directory: &OwnedFd, name: &str) -> io::Result<bool> {
+pub(super) fn drop_file(directory: &OwnedFd, name: &str) -> io::Result<bool> {
     // What has another name is somebody else's, too, and is not cut.
     if look(directory, name).is_ok_and(|found| is_file(&found) && found.st_nlink == 1) {
         let flags = OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;

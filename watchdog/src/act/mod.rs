@@ -6,6 +6,7 @@ pub mod ballast;
 pub mod boot_menu;
 pub mod daemon;
 pub mod delete_paths;
+pub mod drop_reserve;
 pub mod hold_updater;
 pub mod reboot;
 pub mod remove_build_directory;

@@ -21,7 +21,7 @@ use snowguard_watchdog::{
     config::Settings,
     gc::{
         facts::{Facts, Scales},
-        ladder::Tier,
+        ladder::{LeftBehind, Tier},
         old_menu::OldMenuKept,
         plan::{Plan, plan},
         policy::{Policy, Space},
@@ -79,6 +79,8 @@ struct Report {
     reaches_target: bool,
     dead: DeadView,
     left_overs: LeftOversView,
+    /// What goes before all else where Nix has no room to work.
+    room: LeftOversView,
     generations: Vec<VictimView>,
     roots: Vec<RootView>,
     kept: String,
@@ -252,20 +254,10 @@ fn report(
         bytes: *bytes,
         path: path(name),
     });
-    let of_kind = |kind: LeftOverKind| {
-        let chosen = plan.left_overs.chosen.iter();
-        let entries = chosen.filter(|left| left.kind == kind).map(|left| Entry {
-            bytes: left.bytes,
-            path: text::lossless(&left.path),
-        });
-        entries.collect()
-    };
-    let left_overs = LeftOversView {
-        frees: plan.left_overs.frees,
-        build_directories: of_kind(LeftOverKind::BuildDirectory),
-        logs: of_kind(LeftOverKind::Log),
-        unreadable: plan.left_overs.unreadable.clone(),
-    };
+    let (left_overs, room) = (
+        left_overs_view(&plan.left_overs),
+        left_overs_view(&plan.room),
+    );
     Report {
         mode: text::mode(settings.gc.mode),
         file_system,
@@ -282,6 +274,7 @@ fn report(
             unmeasured: plan.dead.unmeasured,
         },
         left_overs,
+        room,
         roots: (plan.roots.iter())
             .map(|root| RootView {
                 root: text::lossless(&root.auto),
@@ -301,6 +294,23 @@ fn report(
             })
             .collect(),
         kept: plan.kept,
+    }
+}
+
+fn left_overs_view(left: &LeftBehind) -> LeftOversView {
+    let of_kind = |kind: LeftOverKind| {
+        let chosen = left.chosen.iter();
+        let entries = chosen.filter(|left| left.kind == kind).map(|left| Entry {
+            bytes: left.bytes,
+            path: text::lossless(&left.path),
+        });
+        entries.collect()
+    };
+    LeftOversView {
+        frees: left.frees,
+        build_directories: of_kind(LeftOverKind::BuildDirectory),
+        logs: of_kind(LeftOverKind::Log),
+        unreadable: left.unreadable.clone(),
     }
 }
 
@@ -332,6 +342,13 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
     page.table(&head, 0)?;
 
     page.line("")?;
+    if let Some(what) = left_overs_named(&report.room) {
+        let frees = space(report.room.frees);
+        page.line(&format!(
+            "If Nix has no room to work, first remove {what}: frees {frees}"
+        ))?;
+        page.line("")?;
+    }
     let dead = &report.dead;
     let entries = text::number(dead.entries, "dead entry", "dead entries");
     page.heading(&format!("1. Delete {entries}: frees {}", space(dead.frees)))?;
@@ -365,23 +382,14 @@ fn for_people(report: &Report, is_asked: bool, page: &mut Page<'_>) -> Result<()
 }
 
 fn left_overs_for_people(left: &LeftOversView, page: &mut Page<'_>) -> Result<(), Failure> {
-    let (directories, logs) = (&left.build_directories, left.logs.len());
-    if directories.is_empty() && logs == 0 {
+    let Some(what) = left_overs_named(left) else {
         return page.heading("2. Remove nothing that builds left");
-    }
-    let mut what = Vec::new();
-    if !directories.is_empty() {
-        let (one, many) = ("left-over build directory", "left-over build directories");
-        what.push(text::number(directories.len(), one, many));
-    }
-    if logs > 0 {
-        what.push(text::number(logs, "old build log", "old build logs"));
-    }
+    };
     page.heading(&format!(
-        "2. Remove {}, if that does not suffice: frees {}",
-        what.join(" and "),
+        "2. Remove {what}, if that does not suffice: frees {}",
         space(left.frees)
     ))?;
+    let directories = &left.build_directories;
     let mut table = Table::new(&["ON DISK", "DIRECTORY"], &[0]);
     for entry in directories.iter().take(LARGEST) {
         table.row([text::size(entry.bytes), entry.path.clone()]);
@@ -390,6 +398,20 @@ fn left_overs_for_people(left: &LeftOversView, page: &mut Page<'_>) -> Result<()
         page.table(&table, 2)?;
     }
     Ok(())
+}
+
+/// How many there are of what builds left, if there is any.
+fn left_overs_named(left: &LeftOversView) -> Option<String> {
+    let (directories, logs) = (left.build_directories.len(), left.logs.len());
+    let mut what = Vec::new();
+    if directories > 0 {
+        let (one, many) = ("left-over build directory", "left-over build directories");
+        what.push(text::number(directories, one, many));
+    }
+    if logs > 0 {
+        what.push(text::number(logs, "old build log", "old build logs"));
+    }
+    (!what.is_empty()).then(|| what.join(" and "))
 }
 
 /// Said only where it was asked for.

@@ -21,6 +21,7 @@ use crate::{
         ballast::Ballast,
         boot_menu::BootMenu,
         delete_paths::{self, DeletePaths, Deleted},
+        drop_reserve::DropReserve,
         remove_build_directory::RemoveBuildDirectory,
         remove_build_log::RemoveBuildLog,
         remove_generation::RemoveGeneration,
@@ -123,6 +124,11 @@ impl Host for RealHost {
 
     fn drop_ballast(&mut self) -> Result<bool, FactError> {
         self.ballast.drop_slice()
+    }
+
+    fn drop_reserve(&mut self) -> Result<bool, FactError> {
+        let layout = self.layout.clone();
+        DropReserve { layout }.run()
     }
 
     fn other_collector(&mut self) -> Result<Option<String>, FactError> {

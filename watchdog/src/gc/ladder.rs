@@ -17,7 +17,7 @@ use self::giving_up::Offer;
 pub use self::{
     dead::{DeadPaths, Group, Tier, dead_paths},
     generations::{is_in_boot_menu, kept_by_boot_menu},
-    left_overs::{LeftBehind, frees, left_overs},
+    left_overs::{LeftBehind, frees, left_overs, room},
     stale_roots::StaleRoot,
 };
 use super::{

@@ -25,6 +25,8 @@ pub struct Plan {
     pub dead: DeadPaths,
     /// What builds left beside the store, to remove after that, if it does not suffice.
     pub left_overs: LeftBehind,
+    /// What of that goes before all else, should Nix fail because the disk is hard full.
+    pub room: LeftBehind,
     /// Generations to give up after that.
     pub victims: Vec<Victim>,
     /// Automatic roots to give up in the end.
@@ -270,6 +272,7 @@ fn climb(
         crumb,
         dead,
         left_overs,
+        room: ladder::room(facts, policy, scales),
         victims,
         roots,
         promised,

@@ -7,6 +7,22 @@ use snowguard_host::{Ages, store::FileSystem};
 
 use crate::record::Mode;
 
+/// Below this the database of Nix may not be able to make its write-ahead log.
+pub(super) const HARD_FULL: Space = Space {
+    bytes: 4 << 20,
+    files: 16,
+};
+
+/// Whether Nix may lack the room to open its database.
+pub(super) fn is_hard_full(file_system: &FileSystem) -> bool {
+    let mut free = Space::free(file_system);
+    // One that makes inodes as it needs them (btrfs) reports none, free or not.
+    if file_system.files == 0 {
+        free.files = HARD_FULL.files;
+    }
+    !free.covers(HARD_FULL)
+}
+
 /// What the records of one collection may take: journal, state, the database's own growth.
 const RECORDS: Space = Space {
     bytes: 64 << 10,

@@ -15,7 +15,10 @@ mod within;
 
 use std::{cell::Cell, collections::HashSet, ffi::OsString, path::PathBuf};
 
-use self::{acts::SEE_RECORDS, within::Within};
+use self::{
+    acts::{NO_ROOM, SEE_RECORDS},
+    within::Within,
+};
 use super::{
     plan::{Plan, Reason, Refusal, plan},
     policy::{Policy, Space},
@@ -67,11 +70,6 @@ pub struct Report {
     pub detail: String,
 }
 
-/// Below this the database of Nix may not be able to make its write-ahead log.
-const HARD_FULL: Space = Space {
-    bytes: 4 << 20,
-    files: 16,
-};
 /// A plan is made anew at most so often in one collection.
 const ROUNDS: usize = 12;
 
@@ -161,6 +159,9 @@ struct Run<'a> {
     /// Why it could not be written in this collection.
     menu_failed: Option<String>,
     menu_was_tried_again: bool,
+    /// The reserve of Nix was, and so was what needs no Nix to go.
+    reserve_was_dropped: bool,
+    room_was_made: bool,
     /// All that may be given up, if somebody was asked.
     agreed: Option<&'a Agreed>,
     /// The last plan left something out for that.
@@ -195,6 +196,8 @@ impl<'a> Run<'a> {
             old_menu: Vec::new(),
             menu_failed: None,
             menu_was_tried_again: false,
+            reserve_was_dropped: false,
+            room_was_made: false,
             agreed: None,
             is_withheld: false,
         }
@@ -273,7 +276,7 @@ impl<'a> Run<'a> {
             let ended = if !plan.dead.groups.is_empty() {
                 self.delete_dead(&plan)
             } else if !plan.left_overs.chosen.is_empty() {
-                self.remove_left_overs(&plan)
+                self.remove_left_overs(&plan.left_overs, plan.need)
             } else if self.is_in_doubt {
                 Some(("nix_refused", SEE_RECORDS))
             } else if !plan.victims.is_empty() {
@@ -282,6 +285,8 @@ impl<'a> Run<'a> {
                 self.give_up_roots(&plan.roots)
             };
             if let Some((why, detail)) = ended {
+                let is_no_room = why == "nix_refused" && self.is_hard_full();
+                let detail = if is_no_room { NO_ROOM } else { detail };
                 return (End::Short(why), detail.to_owned());
             }
             match self.host.file_system() {
@@ -305,23 +310,37 @@ impl<'a> Run<'a> {
         if self.menu_failed.is_some() {
             facts.boot_menu_stays.clone_from(&self.menu_failed);
         }
-        let scales = Within {
+        let scales = self.within();
+        let outcome = plan(&facts, self.policy, &scales);
+        let is_withheld = scales.is_withheld.get();
+        self.is_withheld = is_withheld;
+        outcome
+    }
+
+    fn within(&self) -> Within<'_> {
+        Within {
             scales: self.host.scales(),
             refused: [&self.refused, &self.aside],
             stuck: &self.stuck,
             agreed: self.agreed,
             is_withheld: Cell::new(false),
-        };
-        let outcome = plan(&facts, self.policy, &scales);
-        self.is_withheld = scales.is_withheld.get();
-        outcome
+        }
     }
 
     /// Before anything was done it is a refusal, after that an end before the target.
-    fn ended_by(&self, refusal: Refusal, round: usize) -> Ended {
+    fn ended_by(&mut self, refusal: Refusal, round: usize) -> Ended {
         let detail = refusal.detail.clone();
         if round == 0 {
             return (End::Refused(refusal), detail);
+        }
+        // What Nix failed at is left out of the plan: that nothing else would help is not the reason.
+        if refusal.reason == Reason::CannotHelp && self.is_in_doubt {
+            let see = if self.is_hard_full() {
+                NO_ROOM
+            } else {
+                SEE_RECORDS
+            };
+            return (End::Short("nix_refused"), format!("{see}; {detail}"));
         }
         let detail = match &self.not_given_up {
             Some(error) => format!("{error}; {detail}"),

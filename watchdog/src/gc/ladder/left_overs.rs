@@ -8,7 +8,7 @@ use snowguard_host::{LeftOver, LeftOverKind};
 use super::Tally;
 use crate::gc::{
     facts::{Facts, Scales},
-    policy::{Policy, Space},
+    policy::{self, HARD_FULL, Policy, Space},
 };
 
 /// The second rung: left-over build directories and old build logs, chosen.
@@ -35,6 +35,19 @@ pub fn frees(left: &LeftOver) -> Space {
         bytes: left.bytes,
         files: left.files,
     }
+}
+
+/// What Nix may need to work on a disk that is hard full, of what goes without Nix. Nothing where
+/// there is room enough.
+pub fn room(facts: &Facts, policy: &Policy, scales: &dyn Scales) -> LeftBehind {
+    if !policy::is_hard_full(&facts.file_system) {
+        return LeftBehind::default();
+    }
+    let enough = Space {
+        bytes: 4 * HARD_FULL.bytes,
+        files: 4 * HARD_FULL.files,
+    };
+    left_overs(facts, policy, enough, scales, &mut Tally::new(facts))
 }
 
 /// Chooses build directories, largest first, and then logs, those of derivations that are gone

@@ -5,14 +5,21 @@ use std::path::PathBuf;
 use serde_json::json;
 use snowguard_host::{FactError, Kind};
 
-use super::{HARD_FULL, Run, Space};
+use super::{Run, Space};
 use crate::{
-    gc::ladder::{StaleRoot, Victim, is_in_boot_menu},
+    gc::{
+        ladder::{StaleRoot, Victim, is_in_boot_menu},
+        policy::is_hard_full,
+    },
     record::Step,
 };
 
 /// Why there is no further round: the word for it, and a sentence.
 pub(super) type Ended = (&'static str, &'static str);
+/// What to do where Nix fails and there is no room for it.
+pub(super) const NO_ROOM: &str = "Nix has no room to work: free 16 MiB and a hundred inodes by hand on the file system of \
+     /nix/var/nix (what lies beside the store, or root's old build logs), and run `snowguard gc` again; mode `act` keeps a \
+     ballast for this";
 pub(super) const SEE_RECORDS: &str = "see the records of this incident";
 
 impl Run<'_> {
@@ -110,19 +117,36 @@ impl Run<'_> {
     pub(super) fn is_hard_full(&mut self) -> bool {
         let here = self.host.file_system();
         let state = self.host.state_file_system();
-        [here, state].into_iter().flatten().any(|file_system| {
-            let mut free = Space::free(&file_system);
-            // One that makes inodes as it needs them (btrfs) reports none, free or not.
-            if file_system.files == 0 {
-                free.files = HARD_FULL.files;
-            }
-            !free.covers(HARD_FULL)
-        })
+        let mut both = [here, state].into_iter().flatten();
+        both.any(|file_system| is_hard_full(&file_system))
     }
 
     /// Drops the ballast slice by slice, until Nix has room to begin with.
     pub(super) fn make_room(&mut self) {
         while self.is_hard_full() && self.drop_slice().is_some() {}
+    }
+
+    /// Drops the reserve of Nix, once: whoever opens the store makes it anew, out of the same room.
+    /// What became free by it, if there was one.
+    pub(super) fn drop_reserve(&mut self) -> Option<Space> {
+        if std::mem::replace(&mut self.reserve_was_dropped, true) {
+            return None;
+        }
+        let before = self.look();
+        match self.host.drop_reserve() {
+            Ok(true) => {
+                self.host.settle();
+                let message = "the disk is hard full and there is no ballast: dropped the reserve \
+                               of Nix itself so that it can work";
+                self.record(Step::Act, "drop_reserve", message.to_owned(), json!(null));
+                Some(self.look().minus(before))
+            }
+            Ok(false) => None,
+            Err(error) => {
+                self.record(Step::Failed, "drop_reserve", error.to_string(), json!(null));
+                None
+            }
+        }
     }
 
     /// Drops one slice of the ballast. What became free by it, if there was one.

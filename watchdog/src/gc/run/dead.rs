@@ -87,6 +87,9 @@ impl Run<'_> {
                 Err(_) => {
                     failed = true;
                     self.failures += 1;
+                    if self.make_room_without_nix() {
+                        return None;
+                    }
                     if self.failures >= FAILURES {
                         return Some(("nix_refused", SEE_RECORDS));
                     }
@@ -154,7 +157,7 @@ impl Run<'_> {
                 }
                 Err(_) if self.host.is_asked_to_stop() => {}
                 Err(_) if self.is_hard_full() => {
-                    let given = self.drop_slice();
+                    let given = self.drop_slice().or_else(|| self.drop_reserve());
                     if let Some(given) = given {
                         *free = free.plus(given);
                         continue;

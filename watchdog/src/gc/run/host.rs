@@ -81,6 +81,11 @@ pub trait Host {
     /// # Errors
     /// Why it could not be dropped.
     fn drop_ballast(&mut self) -> Result<bool, FactError>;
+    /// Drops the reserve of Nix itself; false if there is none.
+    ///
+    /// # Errors
+    /// Why it could not be dropped.
+    fn drop_reserve(&mut self) -> Result<bool, FactError>;
     /// Who else collects garbage of this store now, as a sentence begins.
     ///
     /// # Errors

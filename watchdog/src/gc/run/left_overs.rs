@@ -3,9 +3,12 @@
 use serde_json::json;
 use snowguard_host::{FactError, LeftOver, LeftOverKind};
 
-use super::{Plan, Run, acts::Ended};
+use super::{Run, acts::Ended};
 use crate::{
-    gc::{ladder::frees, policy::Space},
+    gc::{
+        ladder::{LeftBehind, frees, room},
+        policy::Space,
+    },
     record::Step,
 };
 
@@ -15,11 +18,11 @@ const LOGS: usize = 256;
 impl Run<'_> {
     /// Removes what builds left, until the target is reached. What cannot be removed is left out
     /// of further plans.
-    pub(super) fn remove_left_overs(&mut self, plan: &Plan) -> Option<Ended> {
+    pub(super) fn remove_left_overs(&mut self, rung: &LeftBehind, need: Space) -> Option<Ended> {
         let before = self.look();
         let mut failed = 0;
         let mut enough = false;
-        let chosen = &plan.left_overs.chosen;
+        let chosen = &rung.chosen;
         let batches = chosen.chunk_by(|a, b| a.kind == b.kind).flat_map(|same| {
             let most = match same[0].kind {
                 LeftOverKind::BuildDirectory => 1,
@@ -53,8 +56,8 @@ impl Run<'_> {
                 }
             }
             self.tell_removed(&gone, error);
-            let need = self.need_now();
-            self.tell_progress(need.unwrap_or(plan.need));
+            let need_now = self.need_now();
+            self.tell_progress(need_now.unwrap_or(need));
             if ended.is_some() || enough {
                 return ended;
             }
@@ -65,7 +68,21 @@ impl Run<'_> {
         (!gained && failed < chosen.len()).then_some(("no_progress", "a round freed nothing"))
     }
 
-    fn look(&mut self) -> Space {
+    /// Makes room for Nix, which fails on a disk that is hard full, by what needs no Nix to go.
+    /// Whether that is worth another try; once in a collection.
+    pub(super) fn make_room_without_nix(&mut self) -> bool {
+        if std::mem::replace(&mut self.room_was_made, true) || !self.is_hard_full() {
+            return false;
+        }
+        let Ok(facts) = self.host.facts() else {
+            return false;
+        };
+        let rung = room(&facts, self.policy, &self.within());
+        let need = self.policy.need(&facts.file_system);
+        !rung.chosen.is_empty() && self.remove_left_overs(&rung, need).is_none()
+    }
+
+    pub(super) fn look(&mut self) -> Space {
         self.host
             .file_system()
             .map_or(Space::NONE, |now| Space::free(&now))

@@ -16,6 +16,7 @@ mod crumbs;
 mod failed_calls;
 mod host;
 mod large_groups;
+mod no_room;
 mod simulation;
 mod stories;
 
@@ -252,6 +253,7 @@ proptest! {
         let paths: Vec<&PathBuf> = (shown.victims.iter().map(|victim| &victim.link))
             .chain(shown.roots.iter().map(|root| &root.auto))
             .chain(shown.left_overs.chosen.iter().map(|left| &left.path))
+            .chain(shown.room.chosen.iter().map(|left| &left.path))
             .collect();
         prop_assert!(host.given_up.iter().all(|path| paths.contains(&path)), "{:?}", host.given_up);
     }

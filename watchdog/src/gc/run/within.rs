@@ -23,7 +23,8 @@ pub struct Agreed {
 impl Agreed {
     /// To all that a plan says.
     pub fn to(plan: &Plan) -> Self {
-        let left = plan.left_overs.chosen.iter().map(|left| left.path.clone());
+        let left = plan.left_overs.chosen.iter().chain(&plan.room.chosen);
+        let left = left.map(|left| left.path.clone());
         let generations = plan.victims.iter().map(|victim| victim.link.clone());
         let roots = plan.roots.iter().map(|root| root.auto.clone());
         Self {

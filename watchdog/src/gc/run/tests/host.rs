@@ -17,8 +17,8 @@ use crate::{
         ladder::{StaleRoot, Victim},
         model::{FakeScales, Names, World},
         old_menu::OldMenu,
-        policy::{Policy, Space},
-        run::{HARD_FULL, Host, Progress},
+        policy::{HARD_FULL, Policy, Space},
+        run::{Host, Progress},
     },
     keep::KeepError,
     record::Mode,
@@ -76,7 +76,7 @@ pub(crate) struct FakeHost {
     pub(crate) refused: usize,
     calls: usize,
     late: bool,
-    slices: usize,
+    pub(crate) slices: usize,
     others: usize,
     locked: usize,
     waited: Duration,
@@ -97,6 +97,10 @@ pub(crate) struct FakeHost {
     pub(crate) failing: usize,
     /// After more of these than so many Nix is not asked again.
     pub(crate) refusals: usize,
+    /// Bytes of the reserve of Nix.
+    pub(crate) reserve: u64,
+    /// Nix does nothing while less is free.
+    pub(crate) needs: Space,
     /// Bytes of names that one call takes.
     pub(crate) room_for_names: usize,
     /// Entries of each call that deletes.
@@ -137,6 +141,8 @@ impl FakeHost {
             given_up: Vec::new(),
             failing: 0,
             refusals: usize::MAX,
+            reserve: 0,
+            needs: Space::NONE,
             room_for_names: 1 << 20,
             batches: Vec::new(),
             fails_at: Names::new(),
@@ -269,7 +275,7 @@ impl Host for FakeHost {
         assert!(wrong.is_empty(), "alive when the host was read: {wrong:?}");
         let fault = self.call();
         let is_immutable = !names.is_disjoint(&self.fails_at);
-        let is_down = self.failing > 0;
+        let is_down = self.failing > 0 || !Space::free(&self.world.disk).covers(self.needs);
         self.failing = self.failing.saturating_sub(1);
         if matches!(fault, Some(Fault::Fails)) || is_down || is_immutable {
             return Err(error("delete"));
@@ -454,6 +460,16 @@ impl Host for FakeHost {
         self.slices -= 1;
         self.world.disk.avail_bytes += self.ballast.bytes / 4;
         self.world.disk.files_free += self.ballast.files / 4 * u64::from(disk.files > 0);
+        Ok(true)
+    }
+
+    fn drop_reserve(&mut self) -> Result<bool, FactError> {
+        assert_eq!(self.slices, 0, "the ballast goes first");
+        if self.reserve == 0 {
+            return Ok(false);
+        }
+        self.act("drop_reserve");
+        self.world.disk.avail_bytes += std::mem::take(&mut self.reserve);
         Ok(true)
     }
 
