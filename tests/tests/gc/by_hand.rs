@@ -5,7 +5,7 @@ use std::{
     io::Write,
     process::{Command, Output, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use nix::{
@@ -261,6 +261,27 @@ fn where_no_inode_is_left_for_a_lock_or_a_hold_the_ballast_gives_way() {
     );
     assert!(said(&output).contains("free an inode"), "{}", said(&output));
     host.store.verify();
+}
+
+#[test]
+fn the_breaker_is_closed_on_a_disk_without_an_inode() {
+    let (host, ..) = furnished();
+    host.configure("", "[gc]\nmode = 'act'\nballast = '16MiB'\n");
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let history = format!(
+        "{{\"sequence\":1,\"content\":{{\"fruitless\":3,\"fruitless_at_ms\":{}}}}}",
+        now_ms.as_millis()
+    );
+    let state = host.root().join("var/lib/snowguard");
+    fs::write(state.join("gc-history.json"), history).unwrap();
+    let layout = Layout::new(host.root());
+    Ballast::of(&layout, 16 << 20).make().unwrap();
+    host.store.fill_inodes();
+    assert_eq!(FileSystem::read(&layout).unwrap().files_free, 0);
+    let output = snowguard(&host, &["release", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("breaker"), "{}", said(&output));
+    assert!(state.join("release").exists());
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use snowguard_watchdog::{
+    act::ballast::Ballast,
     gc::hold,
     rollback::{
         machine::Machine,
@@ -86,8 +87,9 @@ pub(super) fn run(
         return Ok(());
     }
     let marker = state_dir.join("release");
-    File::create(&marker)
-        .and_then(|file| file.sync_all())
+    let ballast = Ballast::of(&host.layout, settings.gc.ballast.0);
+    ballast
+        .giving_way(&state_dir, || File::create(&marker)?.sync_all())
         .map_err(|source| {
             // Half done would be done at a time that nobody chose.
             let _ = fs::remove_file(&marker);
@@ -95,7 +97,7 @@ pub(super) fn run(
                 attempt: "leave the marker of the release",
                 path: marker.clone(),
                 source,
-                cure: "free some space on its file system, or make it writable",
+                cure: "free some space or an inode on its file system, or make it writable",
             }
         })?;
     if breaker.is_some() {
