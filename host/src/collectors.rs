@@ -4,7 +4,7 @@
 //! the live host programs are seen, too, that do not hold it yet: `nix-collect-garbage` gives up
 //! generations first, and a service that is about to collect has its processes in its cgroup.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, os::unix::fs::MetadataExt, path::Path};
 
 use crate::{FactError, Layout, Locks, Result};
 
@@ -30,6 +30,8 @@ pub enum Sign {
     Service,
     /// Its command line says so.
     CommandLine,
+    /// The same, but it was stopped, and may stay so.
+    Stopped,
 }
 
 impl std::fmt::Display for Collector {
@@ -39,6 +41,11 @@ impl std::fmt::Display for Collector {
             Sign::Lock => write!(f, "process {pid} holds gc.lock"),
             Sign::Service => write!(f, "process {pid} of {SERVICE} runs"),
             Sign::CommandLine => write!(f, "process {pid} collects garbage"),
+            Sign::Stopped => write!(
+                f,
+                "process {pid} is to collect garbage and is stopped (`kill -CONT` lets it go on, \
+                 `kill -KILL` ends it)"
+            ),
         }
     }
 }
@@ -57,13 +64,13 @@ impl Collector {
             return Ok(Some(Self { pid, sign }));
         }
         if layout.is_live() {
-            Self::among_processes(layout.proc_dir())
+            Self::among_processes(layout.proc_dir(), &layout.store())
         } else {
             Ok(None)
         }
     }
 
-    fn among_processes(proc_dir: &Path) -> Result<Option<Self>> {
+    fn among_processes(proc_dir: &Path, store: &Path) -> Result<Option<Self>> {
         let failed = |error: io::Error| {
             let cure = "the process file system must be mounted whole";
             FactError::io(ATTEMPT, proc_dir, &error, cure)
@@ -79,8 +86,12 @@ impl Collector {
             let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
             let sign = if is_of_service(&read("cgroup")) {
                 Sign::Service
-            } else if collects(&read("cmdline")) {
-                Sign::CommandLine
+            } else if collects(&read("cmdline")) && sees(&entry.path(), store) {
+                if is_stopped(&read("stat")) {
+                    Sign::Stopped
+                } else {
+                    Sign::CommandLine
+                }
             } else {
                 continue;
             };
@@ -90,13 +101,35 @@ impl Collector {
     }
 }
 
-/// `0::/system.slice/nix-gc.service`, or a line for each hierarchy.
+/// `0::/system.slice/nix-gc.service`, or a line for each hierarchy. One of a container has more
+/// before that.
 fn is_of_service(cgroup: &[u8]) -> bool {
     let mut lines = cgroup.split(|byte| *byte == b'\n');
     lines.any(|line| {
-        line.split(|byte| *byte == b'/')
-            .any(|part| part == SERVICE.as_bytes())
+        let path = line.splitn(3, |byte| *byte == b':').nth(2);
+        let rest = path.and_then(|path| path.strip_prefix(b"/system.slice/"));
+        let rest = rest.and_then(|rest| rest.strip_prefix(SERVICE.as_bytes()));
+        rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     })
+}
+
+/// Whether a process finds this store where it looks for one: that of a container may have
+/// another. Where that cannot be told it may be ours.
+fn sees(process: &Path, store: &Path) -> bool {
+    let root = process.join("root");
+    let theirs = fs::metadata(root.join("nix/store"));
+    match (theirs, fs::metadata(store)) {
+        (Ok(theirs), Ok(ours)) => (theirs.dev(), theirs.ino()) == (ours.dev(), ours.ino()),
+        (Err(error), Ok(_)) if error.kind() == io::ErrorKind::NotFound => !root.is_dir(),
+        _ => true,
+    }
+}
+
+/// `77 (name) T …`; the name may have any letters in it.
+fn is_stopped(stat: &[u8]) -> bool {
+    let end = stat.iter().rposition(|byte| *byte == b')');
+    let state = end.and_then(|end| stat.get(end + 2));
+    matches!(state, Some(b'T' | b't'))
 }
 
 /// `nix-collect-garbage`, `nix-store --gc`, `nix store gc`, which delete; not their questions.
@@ -158,15 +191,43 @@ mod tests {
             let dir = TempDir::new().unwrap();
             process(dir.path(), 77, command_line, cgroup);
             process(dir.path(), 78, "/bin/sh", user);
-            let found = Collector::among_processes(dir.path()).unwrap();
+            let found = Collector::among_processes(dir.path(), dir.path()).unwrap();
             assert_eq!(found.map(|found| found.sign), sign, "{command_line}");
         }
     }
 
     #[test]
+    fn whoever_collects_in_a_container_with_a_store_of_its_own_is_none_of_ours() {
+        let dir = TempDir::new().unwrap();
+        let (proc_dir, ours) = (dir.path().join("proc"), dir.path().join("store"));
+        fs::create_dir_all(&ours).unwrap();
+        let find = || Collector::among_processes(&proc_dir, &ours).unwrap();
+        let cgroup = "0::/machine.slice/c.service/payload/system.slice/nix-gc.service\n";
+        process(&proc_dir, 77, "nix-collect-garbage", cgroup);
+        let root = proc_dir.join("77/root");
+        assert_eq!(find().unwrap().sign, Sign::CommandLine, "not to be told");
+        fs::create_dir(&root).unwrap();
+        assert_eq!(find(), None, "it has no store");
+        fs::create_dir_all(root.join("nix/store")).unwrap();
+        assert_eq!(find(), None, "it has another");
+        fs::remove_dir(root.join("nix/store")).unwrap();
+        std::os::unix::fs::symlink(&ours, root.join("nix/store")).unwrap();
+        assert_eq!(find().unwrap().sign, Sign::CommandLine, "it has ours");
+    }
+
+    #[test]
+    fn a_collector_that_is_stopped_is_told_as_that() {
+        let dir = TempDir::new().unwrap();
+        process(dir.path(), 77, "nix-collect-garbage", "0::/user.slice\n");
+        fs::write(dir.path().join("77/stat"), "77 (a) S) T 1 77 77").unwrap();
+        let found = Collector::among_processes(dir.path(), dir.path()).unwrap();
+        assert!(found.unwrap().to_string().contains("is stopped"));
+    }
+
+    #[test]
     fn a_process_file_system_that_cannot_be_read_is_an_error() {
         let dir = TempDir::new().unwrap();
-        let error = Collector::among_processes(&dir.path().join("none")).unwrap_err();
+        let error = Collector::among_processes(&dir.path().join("none"), dir.path()).unwrap_err();
         assert!(error.to_string().contains("none"));
     }
 
