@@ -84,13 +84,8 @@ impl History {
             );
             return refused(Reason::Breaker, detail);
         }
-        let today = self.ended_ms.len();
-        if today >= policy.max_runs_per_day {
-            let detail = format!(
-                "{today} collections were carried out within the last 24 hours, which is all that \
-                 `gc.max_runs_per_day` allows"
-            );
-            return refused(Reason::Budget, detail);
+        if let Some(refusal) = self.spent(policy) {
+            return Some(refusal);
         }
         let wait = spread(policy.jitter, asked.host, asked.incident);
         let begins_ms = asked.since_ms.min(now_ms).saturating_add(wait);
@@ -101,6 +96,25 @@ impl History {
             return refused(Reason::Jitter, detail);
         }
         None
+    }
+
+    /// Why no collection begins any more within these 24 hours, nor is gone on with.
+    pub fn spent(&self, policy: &Policy) -> Option<Refusal> {
+        let today = self.ended_ms.len();
+        (today >= policy.max_runs_per_day).then(|| Refusal {
+            reason: Reason::Budget,
+            detail: format!(
+                "{today} collections were carried out within the last 24 hours, which is all that \
+                 `gc.max_runs_per_day` allows"
+            ),
+        })
+    }
+
+    /// A collection that did not come to its end is gone on with. That counts as one: it may be
+    /// what ended the watchdog, as by all the memory that it takes, and would do so for ever.
+    pub fn resumed(&mut self, now_ms: i64) {
+        self.settle(now_ms);
+        self.ended_ms.push(now_ms);
     }
 
     /// A collection ended.

@@ -44,6 +44,19 @@ fn short(freed: u64) -> Report {
 }
 
 #[test]
+fn one_that_ends_its_watchdog_each_time_is_not_gone_on_with_for_ever() {
+    let mut history = History::default();
+    for minute in 0..4 {
+        assert_eq!(history.spent(&policy()), None, "{minute}");
+        history.resumed(NOW + minute * 60_000);
+    }
+    let refusal = history.spent(&policy()).unwrap();
+    assert_eq!(refusal.reason, Reason::Budget);
+    history.settle(NOW + 25 * HOUR);
+    assert_eq!(history.spent(&policy()), None);
+}
+
+#[test]
 fn so_many_collections_begin_in_any_24_hours_and_no_more() {
     let mut history = History::default();
     for hour in 0..4 {

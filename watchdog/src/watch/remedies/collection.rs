@@ -68,7 +68,8 @@ impl Remedies {
         };
         let incident = unended.incident.clone();
         // What stands against a collection now stands against the rest of this one, too.
-        if let Some(refusal) = self.forbidden() {
+        let spent = self.restraint.spent(&self.settings.gc, now_ms);
+        if let Some(refusal) = self.forbidden().or(spent) {
             self.forget_begun();
             self.tell_refusal(counters, now_ms, &incident, refusal);
         } else if self.settings.gc.mode == Mode::Act {
@@ -120,6 +121,9 @@ impl Remedies {
                 return self.tell_refusal(counters, begin.now_ms, incident, refusal);
             }
         };
+        if begin.alert.is_none() && !begin.only_menu {
+            self.restraint.resumed(begin.now_ms);
+        }
         let stop = Stop::new();
         let host = collected_host(&self.layout, &self.settings, self.good(), stop.clone());
         let begun = (self.begun_kept.clone(), self.journal.clone());

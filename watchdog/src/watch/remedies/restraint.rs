@@ -52,6 +52,18 @@ impl Restraint {
         }
     }
 
+    /// Why one that did not come to its end is not gone on with.
+    pub(super) fn spent(&mut self, policy: &Policy, now_ms: i64) -> Option<Refusal> {
+        self.history.settle(now_ms);
+        self.history.spent(policy)
+    }
+
+    /// One is gone on with. On disk before it can end the watchdog.
+    pub(super) fn resumed(&mut self, now_ms: i64) {
+        self.history.resumed(now_ms);
+        self.save();
+    }
+
     /// What was done or planned for an alert did not help it.
     pub(super) fn rest(&mut self, policy: &Policy, alert: &str, now_ms: i64) {
         self.history.rest(policy, alert, now_ms);
