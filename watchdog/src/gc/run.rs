@@ -285,7 +285,7 @@ impl<'a> Run<'a> {
                 self.give_up_roots(&plan.roots)
             };
             if let Some((why, detail)) = ended {
-                let is_no_room = why == "nix_refused" && self.is_hard_full();
+                let is_no_room = why == "nix_refused" && self.lacks_room();
                 let detail = if is_no_room { NO_ROOM } else { detail };
                 return (End::Short(why), detail.to_owned());
             }
@@ -335,7 +335,7 @@ impl<'a> Run<'a> {
         }
         // What Nix failed at is left out of the plan: that nothing else would help is not the reason.
         if refusal.reason == Reason::CannotHelp && self.is_in_doubt {
-            let see = if self.is_hard_full() {
+            let see = if self.lacks_room() {
                 NO_ROOM
             } else {
                 SEE_RECORDS

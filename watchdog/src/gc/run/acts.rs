@@ -121,9 +121,17 @@ impl Run<'_> {
         both.any(|file_system| is_hard_full(&file_system))
     }
 
+    /// The same of the file system alone that the database is on, and the ballast beside it: what
+    /// that gives is no room anywhere else.
+    pub(super) fn lacks_room(&mut self) -> bool {
+        let state = self.host.state_file_system();
+        let state = state.or_else(|_| self.host.file_system());
+        state.is_ok_and(|file_system| is_hard_full(&file_system))
+    }
+
     /// Drops the ballast slice by slice, until Nix has room to begin with.
     pub(super) fn make_room(&mut self) {
-        while self.is_hard_full() && self.drop_slice().is_some() {}
+        while self.lacks_room() && self.drop_slice().is_some() {}
     }
 
     /// Drops the reserve of Nix, once: whoever opens the store makes it anew, out of the same room.

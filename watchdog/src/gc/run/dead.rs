@@ -156,7 +156,7 @@ impl Run<'_> {
                     }
                 }
                 Err(_) if self.host.is_asked_to_stop() => {}
-                Err(_) if self.is_hard_full() => {
+                Err(_) if self.lacks_room() => {
                     let given = self.drop_slice().or_else(|| self.drop_reserve());
                     if let Some(given) = given {
                         *free = free.plus(given);

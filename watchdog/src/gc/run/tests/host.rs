@@ -97,6 +97,8 @@ pub(crate) struct FakeHost {
     pub(crate) failing: usize,
     /// After more of these than so many Nix is not asked again.
     pub(crate) refusals: usize,
+    /// The disk of the database, if that is another one.
+    pub(crate) state_disk: Option<FileSystem>,
     /// Bytes of the reserve of Nix.
     pub(crate) reserve: u64,
     /// Nix does nothing while less is free.
@@ -141,6 +143,7 @@ impl FakeHost {
             given_up: Vec::new(),
             failing: 0,
             refusals: usize::MAX,
+            state_disk: None,
             reserve: 0,
             needs: Space::NONE,
             room_for_names: 1 << 20,
@@ -256,7 +259,7 @@ impl Host for FakeHost {
     }
 
     fn state_file_system(&mut self) -> Result<FileSystem, FactError> {
-        Ok(self.world.disk)
+        Ok(self.state_disk.unwrap_or(self.world.disk))
     }
 
     fn delete(&mut self, entries: &[OsString]) -> Result<Deleted, FactError> {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use snowguard_host::LeftOverKind;
+use snowguard_host::{LeftOverKind, store::FileSystem};
 
 use super::{Amount, BLOCK, ByteSize, End, FakeHost, Mode, Policy, Report};
 use crate::{
@@ -68,4 +68,24 @@ fn with_nothing_to_make_room_it_says_what_to_do_by_hand() {
     let (_, report) = collect(full(), 0);
     assert_eq!(report.end, End::Short("nix_refused"));
     assert!(report.detail.contains("by hand"), "{}", report.detail);
+}
+
+#[test]
+fn the_ballast_stays_where_the_disk_that_it_lies_on_has_room() {
+    let world = full();
+    let policy = Policy {
+        mode: Mode::Act,
+        trigger: Amount::Bytes(ByteSize(u64::MAX)),
+        target: Amount::Bytes(ByteSize(100 * BLOCK)),
+        ..Policy::default()
+    };
+    let mut host = FakeHost::new(world, policy.clone());
+    host.state_disk = Some(FileSystem {
+        avail_bytes: 1 << 30,
+        ..host.world.disk
+    });
+    let mut records: Vec<Record> = Vec::new();
+    let report = super::collect(&mut host, &policy, "test", &mut records);
+    assert_eq!(report.end, End::Reached, "{report:?}");
+    assert_eq!(host.acts, ["delete"]);
 }
