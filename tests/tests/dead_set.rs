@@ -103,7 +103,6 @@ fn agrees_with(nix: &Nix) {
             assert!(analysis.is_complete(), "{:?}", analysis.roots.unreadable);
             let ours: BTreeSet<String> = analysis
                 .dead_paths()
-                .into_iter()
                 .map(|path| path.into_string().unwrap())
                 .collect();
             let theirs = print_dead(nix, &store, keep);

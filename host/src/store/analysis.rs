@@ -131,20 +131,26 @@ impl Analysis {
         self.graph.ids().map(|id| self.graph.nar_bytes(id)).sum()
     }
 
-    /// The dead set as Nix prints it: full paths in byte order, valid or not.
-    pub fn dead_paths(&self) -> Vec<OsString> {
-        let mut paths: Vec<OsString> = self
-            .dead
-            .iter()
-            .map(|id| OsString::from(self.graph.store_path(*id)))
-            .collect();
-        paths.extend(self.strays.iter().map(|name| {
+    /// The dead set as Nix prints it: full paths in byte order, valid or not. Each is made when it
+    /// is asked for: where everything is dead, all at once would take as much as the graph.
+    pub fn dead_paths(&self) -> impl Iterator<Item = OsString> + '_ {
+        let name = |id: PathId| OsStr::new(self.graph.name(id));
+        let mut valid = self.dead.clone();
+        valid.sort_unstable_by_key(|id| name(*id));
+        let mut strays: Vec<&OsStr> = self.strays.iter().map(OsString::as_os_str).collect();
+        strays.sort_unstable();
+        let mut valid = valid.into_iter().map(name).peekable();
+        let mut strays = strays.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let name = match (valid.peek(), strays.peek()) {
+                (Some(path), Some(stray)) if stray < path => strays.next(),
+                (None, _) => strays.next(),
+                _ => valid.next(),
+            }?;
             let mut path = OsString::from(format!("{STORE_DIR}/"));
             path.push(name);
-            path
-        }));
-        paths.sort();
-        paths
+            Some(path)
+        })
     }
 }
 

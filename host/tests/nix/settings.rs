@@ -31,7 +31,7 @@ fn dead(host: &Host) -> Vec<String> {
     let layout = host.layout();
     let conf = NixConf::read(&layout).unwrap();
     let analysis = Analysis::read(&layout, &conf).unwrap();
-    let paths = analysis.dead_paths().into_iter();
+    let paths = analysis.dead_paths();
     paths
         .map(|path| String::from_utf8(path.into_vec()).unwrap())
         .collect()

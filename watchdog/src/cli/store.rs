@@ -142,10 +142,10 @@ fn dead(analysis: &Analysis, json: bool, page: &mut Page<'_>) -> Result<(), Fail
         return page.json(&DeadReport {
             complete: analysis.is_complete(),
             unreadable: messages(&analysis.roots.unreadable),
-            dead: paths.iter().map(text::lossless).collect(),
+            dead: paths.map(|path| text::lossless(&path)).collect(),
         });
     }
-    for path in &paths {
+    for path in paths {
         page.raw(path.as_bytes())?;
     }
     Ok(())

@@ -48,3 +48,30 @@ fn a_file_of_settings_that_could_not_be_read_leaves_the_dead_set_in_doubt() {
     assert!(doubt.contains("/etc/nix/secret.conf"), "{doubt}");
     assert!(doubt.contains("run as root"), "{doubt}");
 }
+
+#[test]
+fn the_dead_are_listed_in_the_order_of_their_bytes_whether_valid_or_not() {
+    let (store, layout) = store();
+    for valid in ['c', 'z'] {
+        store.register(&name(valid, "x"));
+        fs::write(store.path("nix/store").join(name(valid, "x")), "").unwrap();
+    }
+    for stray in [".tmp", "bad dir", &name('b', "y"), "zzz"] {
+        fs::write(store.path("nix/store").join(stray), "").unwrap();
+    }
+    let analysis = Analysis::read(&layout, &NixConf::default()).unwrap();
+    let listed: Vec<OsString> = analysis.dead_paths().collect();
+    let names = [
+        ".tmp".to_owned(),
+        name('a', "x"),
+        "bad dir".to_owned(),
+        name('b', "y"),
+        name('c', "x"),
+        "stray".to_owned(),
+        name('z', "x"),
+        "zzz".to_owned(),
+    ];
+    let mut expected = names.map(|name| OsString::from(format!("/nix/store/{name}")));
+    expected.sort();
+    assert_eq!(listed, expected);
+}
