@@ -184,14 +184,21 @@ fn seconds(at: SystemTime) -> u32 {
     u32::try_from(since.as_secs()).unwrap_or(u32::MAX)
 }
 
+/// So many names are copied at a time: of all that is dead they could be more than the graph.
+const BATCH: usize = 20_000;
+
 /// Weighs everything that is dead, at once.
 pub fn reclaimable(layout: &Layout, store: &Analysis) -> Reclaimable {
-    let paths: Vec<(RowId, Box<str>)> = (store.dead.iter())
-        .map(|id| (store.graph.row(*id), store.graph.name(*id).into()))
-        .collect();
     let mut weights = Weights::default();
+    let mut unread = Vec::new();
     let mut pace = || ControlFlow::<Infallible>::Continue(());
-    let ControlFlow::Continue(unread) = weights.walk(layout, &paths, UNIX_EPOCH, &mut pace);
+    for batch in store.dead.chunks(BATCH) {
+        let paths: Vec<(RowId, Box<str>)> = (batch.iter())
+            .map(|id| (store.graph.row(*id), store.graph.name(*id).into()))
+            .collect();
+        let ControlFlow::Continue(more) = weights.walk(layout, &paths, UNIX_EPOCH, &mut pace);
+        unread.extend(more);
+    }
     let ControlFlow::Continue(sum) = weights.sum(layout, &store.strays, unread, &mut pace);
     sum
 }
