@@ -15,11 +15,14 @@ use super::{
     Profiles, parse_link_name,
     profiles::{ATTEMPT, CURE, ROOTS_OWN},
 };
-use crate::{FactError, Layout, Result, STORE_DIR};
+use crate::{FactError, Layout, Result, STORE_DIR, locks::Mounts};
 
 /// Below a home, since Nix 2.14; home-manager has its own there, too (`createDirs` in
 /// `libstore/profiles.cc`, without `XDG_STATE_HOME`).
 const IN_A_HOME: &str = ".local/state/nix/profiles";
+
+/// What file systems are called that others serve, or that are mounted when they are looked at.
+const FAR: [&str; 8] = ["nfs", "cifs", "smb", "fuse", "autofs", "9p", "ceph", "afs"];
 
 impl Profiles {
     /// The profiles of [`Profiles::read`] and those of all users, by the links of their generations
@@ -36,10 +39,11 @@ impl Profiles {
             .filter_map(|directory| fs::metadata(directory).ok())
             .map(|meta| (meta.dev(), meta.ino()))
             .collect();
-        let directories = found.rooted(layout).into_iter().chain(found.homes(layout));
-        for directory in directories.collect::<Vec<_>>() {
-            // What lies below the shared directory was read with it.
-            if !directory.starts_with(shared) {
+        let mut directories = found.rooted(layout);
+        directories.extend(found.homes(layout));
+        for directory in directories {
+            // What lies below the shared directory was read with it, and root's own, too.
+            if !directory.starts_with(shared) && directory != Path::new(ROOTS_OWN) {
                 found.farm(layout, &directory, &mut seen);
             }
         }
@@ -84,7 +88,9 @@ impl Profiles {
         directories
     }
 
-    /// Where the users of `/etc/passwd` have their profiles, if they have any.
+    /// Where the users of `/etc/passwd` have their profiles, if they have any. Not those whose homes
+    /// lie on a network: what nothing leads to there is not looked for, because whoever looks may
+    /// have to wait for a server that is gone.
     fn homes(&mut self, layout: &Layout) -> BTreeSet<PathBuf> {
         let file = layout.inside("/etc/passwd");
         let text = match fs::read(&file) {
@@ -94,10 +100,15 @@ impl Profiles {
                 return BTreeSet::new();
             }
         };
+        let mounts = Mounts::read(&layout.proc_dir().join("self/mountinfo")).ok();
+        let is_far = |directory: &Path| {
+            let kind = (mounts.as_ref()).and_then(|mounts| mounts.kind_over(directory));
+            kind.is_some_and(|kind| FAR.iter().any(|far| kind.starts_with(far)))
+        };
         (String::from_utf8_lossy(&text).lines())
             .filter_map(|line| line.split(':').nth(5))
             .map(|home| Path::new(home).join(IN_A_HOME))
-            .filter(|directory| directory.is_absolute())
+            .filter(|directory| directory.is_absolute() && !is_far(&layout.inside(directory)))
             .collect()
     }
 
@@ -129,7 +140,10 @@ impl Profiles {
             match entry {
                 Ok(entry) => {
                     let link = entry.path();
-                    if fs::read_link(&link).is_ok_and(|target| target.starts_with(STORE_DIR)) {
+                    // A user's link can lead here from anywhere, to a directory of any size.
+                    if parse_link_name(&entry.file_name()).is_some()
+                        && fs::read_link(&link).is_ok_and(|target| target.starts_with(STORE_DIR))
+                    {
                         self.add_link(layout, &link, &mut farm);
                     }
                 }

@@ -64,6 +64,17 @@ impl Mounts {
             .map(|mount| mount.kind.as_str())
     }
 
+    /// What the file system is called on which this place lies, by its name alone: nothing is looked at.
+    pub(crate) fn kind_over(&self, place: &Path) -> Option<&str> {
+        let over = self
+            .0
+            .iter()
+            .filter(|mount| place.starts_with(&mount.point));
+        // Of equally long mount points the last one mounted covers the others.
+        let here = over.max_by_key(|mount| mount.point.as_os_str().len());
+        here.map(|mount| mount.kind.as_str())
+    }
+
     /// Whether two files are on one file system, subvolumes of it being the same. False if either
     /// is not there.
     pub(crate) fn are_on_one(&self, a: &Path, b: &Path) -> Result<bool> {

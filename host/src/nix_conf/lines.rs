@@ -125,6 +125,8 @@ fn included<'a>(layout: &Layout, target: &'a Path) -> Result<Included<'a>> {
             return match e.kind {
                 Kind::Missing => Ok(Included::Missing),
                 Kind::Denied => Ok(Included::Unread(e.path)),
+                // A file where a directory should be, a loop of links: Nix passes over those as well.
+                Kind::Io | Kind::Malformed => Ok(Included::Unread(e.path)),
                 _ => Err(e),
             };
         }

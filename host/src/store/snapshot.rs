@@ -96,7 +96,10 @@ impl Snapshot {
         let begun = Instant::now();
         let mut error = None;
         let mut spoilt = false;
-        while begun.elapsed() < PATIENCE {
+        let mut again = true;
+        while again {
+            // A reading that takes long itself must not be the last one for that.
+            again = begun.elapsed() < PATIENCE;
             let before = stamp(&path)?.ok_or_else(|| missing(&path))?;
             if before.size == 0 {
                 return Err(not_a_store(&path, "the file is empty"));
@@ -109,7 +112,7 @@ impl Snapshot {
                     // A snapshot that is open is out of everybody's reach.
                     Ok(Some(snapshot)) => return read(&snapshot),
                     Ok(None) => {}
-                    Err(why) if stays(&path, logged)? => return Err(why),
+                    Err(why) if why.kind != Kind::Busy && stays(&path, logged)? => return Err(why),
                     Err(why) => error = Some(why),
                 }
             } else if settled(before) && !being_written(&path)? {
@@ -171,12 +174,13 @@ impl Snapshot {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let uri = uri(path, immutable);
         let connection = Connection::open_with_flags(uri, flags).map_err(error)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
+        // The first reading takes the lock that keeps the last connection of Nix from removing the
+        // log. It does not wait for it: whoever is let in after that close would make another log.
+        connection.busy_timeout(Duration::ZERO).map_err(error)?;
         connection
             .execute_batch("PRAGMA query_only = 1; BEGIN")
             .map_err(error)?;
-        // Nothing has been read yet. The first reading takes the lock that keeps the last
-        // connection of Nix from removing the log, so between this and that there is next to no time.
+        // Nothing has been read yet, and between this and that there is next to no time.
         if !immutable && sidecar(path, "-wal")?.is_none() {
             return Ok(None);
         }
@@ -184,6 +188,7 @@ impl Snapshot {
             .prepare("SELECT name FROM sqlite_master WHERE type = 'table'")
             .and_then(|mut statement| statement.query_map([], |row| row.get(0))?.collect())
             .map_err(error)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(error)?;
         for table in ["ValidPaths", "Refs", "DerivationOutputs"] {
             if !tables.iter().any(|name| name == table) {
                 return Err(not_a_store(path, &format!("it has no table {table}")));

@@ -5,7 +5,7 @@
 //! failed to be mounted makes so of all roots in it: what they keep is alive, and nobody can see it.
 
 use std::{
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -16,7 +16,17 @@ const ATTEMPT: &str = "read the roots of a file system";
 
 /// Names each such file system in which a stale link ends.
 pub(super) fn note(layout: &Layout, roots: &mut Roots) -> Result<()> {
-    let mut points = wanted(layout)?;
+    if roots.stale.is_empty() {
+        return Ok(());
+    }
+    // Where systemd made units of `fstab(5)`, they say what it takes of it: nothing in a container.
+    let mut points = if layout.inside(GENERATED).is_dir() {
+        Vec::new()
+    } else {
+        let (points, unread) = in_fstab(layout);
+        roots.unreadable.extend(unread);
+        points
+    };
     points.extend(units(layout));
     points.sort();
     points.dedup();
@@ -29,7 +39,14 @@ pub(super) fn note(layout: &Layout, roots: &mut Roots) -> Result<()> {
         return Ok(());
     }
     let mounts = Mounts::read(&layout.proc_dir().join("self/mountinfo"))?;
-    points.retain(|point| mounts.kind_at(&layout.inside(point)).is_none());
+    // The kernel has the name that a link leads to.
+    let is_mounted = |point: &PathBuf| {
+        let named = layout.inside(point);
+        let real = fs::canonicalize(&named).ok();
+        let mut names = [Some(named), real].into_iter().flatten();
+        names.any(|name| mounts.kind_at(&name).is_some())
+    };
+    points.retain(|point| !is_mounted(point));
     roots.unreadable.extend(points.into_iter().map(|point| {
         let cause = "it is to be mounted and is not, so that what its roots keep looks dead";
         let cure = "mount it, or take it out of /etc/fstab or of systemd's mounts";
@@ -38,13 +55,19 @@ pub(super) fn note(layout: &Layout, roots: &mut Roots) -> Result<()> {
     Ok(())
 }
 
-/// The mount points that are to be there all the time.
-fn wanted(layout: &Layout) -> Result<Vec<PathBuf>> {
-    let path = layout.inside("/etc/fstab");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(cause) => return Err(FactError::io(ATTEMPT, &path, &cause, "make it readable")),
+/// The mount points of `fstab(5)` that are to be there all the time, and why it could not be read.
+fn in_fstab(layout: &Layout) -> (Vec<PathBuf>, Option<FactError>) {
+    let read = layout
+        .resolve(ATTEMPT, Path::new("/etc/fstab"))
+        .and_then(|path| {
+            let path = layout.inside(path);
+            fs::read(&path)
+                .map_err(|cause| FactError::io(ATTEMPT, path, &cause, "make it readable"))
+        });
+    let text = match read {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind == Kind::Missing => return (Vec::new(), None),
+        Err(error) => return (Vec::new(), Some(error)),
     };
     let points = text.lines().filter_map(|line| {
         let mut fields = line.split_whitespace();
@@ -54,7 +77,7 @@ fn wanted(layout: &Layout) -> Result<Vec<PathBuf>> {
         let is_one = !source.starts_with('#') && point.starts_with('/') && point != "/";
         (stays && is_one).then(|| PathBuf::from(unescaped(point)))
     });
-    Ok(points.collect())
+    (points.collect(), None)
 }
 
 /// The same of mount units that a target of the boot wants: written by hand, or by a generator (that of
@@ -75,10 +98,13 @@ fn units(layout: &Layout) -> Vec<PathBuf> {
     points
 }
 
+/// What `systemd-fstab-generator(8)` and others write.
+const GENERATED: &str = "/run/systemd/generator";
+
 const UNITS: [&str; 4] = [
     "/etc/systemd/system",
     "/run/systemd/system",
-    "/run/systemd/generator",
+    GENERATED,
     "/usr/local/lib/systemd/system",
 ];
 
@@ -165,6 +191,29 @@ mod tests {
         let ends = ["/home/me/result", "/srv/result"];
         assert_eq!(unread_of(host.path(), "/mnt", &ends), [Path::new("/home")]);
         assert!(unread_of(host.path(), "/home", &ends).is_empty());
+    }
+
+    #[test]
+    fn a_mount_point_that_is_a_link_is_mounted_where_it_leads() {
+        let host = tempfile::tempdir().unwrap();
+        for directory in ["etc", "var/home"] {
+            fs::create_dir_all(host.path().join(directory)).unwrap();
+        }
+        std::os::unix::fs::symlink("var/home", host.path().join("home")).unwrap();
+        fs::write(host.path().join("etc/fstab"), FSTAB).unwrap();
+        let ends = ["/home/me/result"];
+        assert!(unread_of(host.path(), "/var/home", &ends).is_empty());
+        assert_eq!(unread_of(host.path(), "/srv", &ends), [Path::new("/home")]);
+    }
+
+    #[test]
+    fn an_fstab_that_is_no_text_throughout_is_read_all_the_same() {
+        let host = tempfile::tempdir().unwrap();
+        fs::create_dir_all(host.path().join("etc")).unwrap();
+        let text = [b"# f\xfcr alle\n".as_slice(), FSTAB.as_bytes()].concat();
+        fs::write(host.path().join("etc/fstab"), text).unwrap();
+        let ends = ["/home/me/result"];
+        assert_eq!(unread_of(host.path(), "/srv", &ends), [Path::new("/home")]);
     }
 
     #[test]
