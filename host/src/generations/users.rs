@@ -39,12 +39,13 @@ impl Profiles {
             .filter_map(|directory| fs::metadata(directory).ok())
             .map(|meta| (meta.dev(), meta.ino()))
             .collect();
-        let mut directories = found.rooted(layout);
-        directories.extend(found.homes(layout));
-        for directory in directories {
+        let rooted = found.rooted(layout);
+        let homes = found.homes(layout);
+        // By the name that a root has for it, where both lead to one.
+        for directory in rooted.iter().chain(homes.difference(&rooted)) {
             // What lies below the shared directory was read with it, and root's own, too.
             if !directory.starts_with(shared) && directory != Path::new(ROOTS_OWN) {
-                found.farm(layout, &directory, &mut seen);
+                found.farm(layout, directory, &mut seen);
             }
         }
         found.profiles.sort_by(|a, b| a.name.cmp(&b.name));

@@ -70,6 +70,12 @@ pub trait Scales {
     /// it takes longer than the whole plan.
     fn left_overs(&self, ages: Ages, now: SystemTime) -> LeftOvers;
 
+    /// Whether what would go first on a disk without any room is to be told with the plan. A run finds
+    /// it when it comes to that.
+    fn tells_room(&self) -> bool {
+        true
+    }
+
     /// When a link was made. `None` if it is gone.
     ///
     /// # Errors

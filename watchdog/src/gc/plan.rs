@@ -272,7 +272,11 @@ fn climb(
         crumb,
         dead,
         left_overs,
-        room: ladder::room(facts, policy, scales),
+        room: if scales.tells_room() {
+            ladder::room(facts, policy, scales)
+        } else {
+            LeftBehind::default()
+        },
         victims,
         roots,
         promised,

@@ -261,12 +261,16 @@ impl Policy {
         }
     }
 
-    /// Which of bytes and inodes run short on this file system, by their own triggers.
+    /// Which of bytes and inodes run short on this file system, by their own triggers. If neither
+    /// does, as for a rule with a limit of its own, bytes, as long as their target is not reached.
     pub fn tripped(&self, now: &FileSystem) -> Tripped {
         let (free, trigger) = (Space::free(now), self.trigger_on(now));
+        let bytes = free.bytes < trigger.bytes;
+        let files = now.files > 0 && free.files < trigger.files;
+        let is_short = free.bytes < self.target_on(now).bytes;
         Tripped {
-            bytes: free.bytes < trigger.bytes,
-            files: now.files > 0 && free.files < trigger.files,
+            bytes: bytes || (!files && is_short),
+            files,
         }
     }
 
@@ -375,7 +379,8 @@ mod tests {
         assert_eq!(need(disk(5, 70)), (10, 0));
         assert_eq!(need(disk(12, 20)), (0, 80));
         assert_eq!(need(disk(5, 20)), (10, 80));
-        assert_eq!(need(disk(12, 70)), (3, 30));
+        assert_eq!(need(disk(12, 70)), (3, 0));
+        assert_eq!(need(disk(20, 70)), (0, 30));
     }
 
     #[test]

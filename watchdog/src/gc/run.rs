@@ -72,6 +72,8 @@ pub struct Report {
 
 /// A plan is made anew at most so often in one collection.
 const ROUNDS: usize = 12;
+/// And so often beyond that because of single paths that Nix failed at.
+const MORE_ROUNDS: usize = 64;
 
 /// Runs one collection to its end.
 pub fn collect(
@@ -139,8 +141,12 @@ struct Run<'a> {
     progress: Progress,
     /// Entries to delete in the next call of Nix.
     batch: usize,
-    /// Calls of Nix that failed in a row.
+    /// Calls of Nix that failed in a row, with several groups to delete, or after long.
     failures: usize,
+    /// The same with a single one.
+    lone_failures: usize,
+    /// The round did nothing but set something aside.
+    only_set_aside: bool,
     /// What Nix did not give up in this collection.
     refused: HashSet<OsString>,
     /// What a call failed at that was for nothing else: left out until nothing else is left.
@@ -187,6 +193,8 @@ impl<'a> Run<'a> {
             progress: Progress::default(),
             batch: dead::BATCH,
             failures: 0,
+            lone_failures: 0,
+            only_set_aside: false,
             refused: HashSet::new(),
             aside: HashSet::new(),
             had_again: HashSet::new(),
@@ -230,7 +238,12 @@ impl<'a> Run<'a> {
     }
 
     fn rounds(&mut self) -> Ended {
-        for round in 0..ROUNDS {
+        let mut spent = 0;
+        for round in 0..ROUNDS + MORE_ROUNDS {
+            spent += usize::from(!std::mem::take(&mut self.only_set_aside));
+            if spent > ROUNDS {
+                break;
+            }
             if self.policy.mode == Mode::Act
                 && let Err(refusal) = self.wait_for_others()
             {

@@ -147,7 +147,10 @@ impl Run<'_> {
                 let message = "the disk is hard full and there is no ballast: dropped the reserve \
                                of Nix itself so that it can work";
                 self.record(Step::Act, "drop_reserve", message.to_owned(), json!(null));
-                Some(self.look().minus(before))
+                let given = self.look().minus(before);
+                // Nix makes it anew, of what the collection frees.
+                self.before = self.before.map(|before| before.plus(given));
+                Some(given)
             }
             Ok(false) => None,
             Err(error) => {

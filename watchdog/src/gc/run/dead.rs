@@ -24,8 +24,12 @@ const LARGEST: usize = 8192;
 const SHORT: Duration = Duration::from_secs(2);
 /// One that took longer is followed by a smaller one, so that progress shows.
 const LONG: Duration = Duration::from_secs(15);
-/// So many calls of Nix in a row may fail.
+/// Fewer than these in a call would not show that it is slow by what it deletes.
+const SMALLEST: usize = 64;
+/// So many calls of Nix in a row may fail that had several groups to delete, or took long.
 const FAILURES: usize = 3;
+/// So many may that had a single one, which may be what nobody can delete: the price of a short call.
+const LONE_FAILURES: usize = 16;
 
 /// What the names of these take as arguments of a program: a path, the zero at its end, and a
 /// pointer to it (`copy_strings` and `bprm_stack_limits` in the kernel's `fs/exec.c`).
@@ -62,7 +66,9 @@ impl Run<'_> {
             if over.is_some() {
                 return over;
             }
+            let begun = self.host.elapsed();
             let outcome = self.delete_with_room(&entries, &mut free);
+            let took = self.host.elapsed().saturating_sub(begun);
             let mut now = self.host.file_system().ok();
             if now.is_some_and(|now| free.covers(Space::free(&now))) {
                 self.host.settle();
@@ -76,7 +82,7 @@ impl Run<'_> {
             self.tell_progress(need.unwrap_or(plan.need));
             match outcome {
                 Ok(deleted) => {
-                    self.failures = 0;
+                    (self.failures, self.lone_failures) = (0, 0);
                     self.is_in_doubt = false;
                     // What it keeps was to go after it: a plan from a new look leaves that out.
                     if !deleted.refused.is_empty() {
@@ -85,12 +91,20 @@ impl Run<'_> {
                     }
                 }
                 Err(_) => {
+                    // A call that was ended says nothing of Nix, and is gone on with later.
+                    if let Some(over) = self.is_over() {
+                        return Some(over);
+                    }
                     failed = true;
-                    self.failures += 1;
+                    if batch.len() > 1 || took > LONG {
+                        self.failures += 1;
+                    } else {
+                        self.lone_failures += 1;
+                    }
                     if self.make_room_without_nix() {
                         return None;
                     }
-                    if self.failures >= FAILURES {
+                    if self.failures >= FAILURES || self.lone_failures >= LONE_FAILURES {
                         return Some(("nix_refused", SEE_RECORDS));
                     }
                     // Nix did not say what is in its way, if anything is. That shows when the
@@ -98,6 +112,7 @@ impl Run<'_> {
                     self.batch = 1;
                     if batch.len() == 1 {
                         self.set_aside(entries);
+                        self.only_set_aside = true;
                         return None;
                     }
                     batch
@@ -149,10 +164,10 @@ impl Run<'_> {
                     let gone = entries.len() - deleted.refused.len() - deleted.left;
                     self.progress.deleted_paths += gone as u64;
                     let took = self.host.elapsed().saturating_sub(begun);
-                    if took < SHORT {
+                    if took < SHORT || self.batch < SMALLEST {
                         self.batch = self.batch.saturating_mul(2).min(LARGEST);
                     } else if took > LONG {
-                        self.batch = (self.batch / 2).max(1);
+                        self.batch = (self.batch / 2).max(SMALLEST);
                     }
                 }
                 Err(_) if self.host.is_asked_to_stop() => {}

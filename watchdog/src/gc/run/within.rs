@@ -55,6 +55,10 @@ impl Scales for Within<'_> {
         self.scales.weigh(name)
     }
 
+    fn tells_room(&self) -> bool {
+        false
+    }
+
     fn arrived(&self, name: &OsStr) -> Result<Option<SystemTime>, FactError> {
         self.scales.arrived(name)
     }

@@ -75,6 +75,27 @@ fn what_nix_fails_at_again_and_again_does_not_keep_the_next_rung_from_being_trie
 }
 
 #[test]
+fn several_paths_that_nobody_can_delete_do_not_keep_the_others_from_going() {
+    for count in [2, 8, 12] {
+        let mut world = empty();
+        world.disk.avail_bytes = 4 << 20;
+        world.disk.files = 0;
+        for number in 0..count {
+            world.add(&format!("immutable{number}"), 10);
+        }
+        for number in 0..20 {
+            world.add(&format!("removable{number}"), 10);
+        }
+        let (host, report) = collect(world, 190, |host| {
+            let names = (0..count).map(|number| named(&format!("immutable{number}")));
+            host.fails_at.extend(names);
+        });
+        assert_eq!(report.end, End::Reached, "{count}: {report:?}");
+        assert_eq!(host.world.entries.len() - count, 1, "{count}");
+    }
+}
+
+#[test]
 fn a_way_back_is_not_given_up_where_nix_has_failed_at_all_that_it_was_given() {
     let mut world = empty();
     world.disk.avail_bytes = 4 << 20;
