@@ -40,6 +40,10 @@ pub struct Journal {
     spill: PathBuf,
     rotation: Rotation,
     waiting: VecDeque<String>,
+    /// How many of these, from the first on, are in the spill.
+    spilled: usize,
+    /// Whether somebody else may write what is there.
+    is_taken_up: bool,
     failing: bool,
     /// It could not be rotated, and grows on.
     stuck: bool,
@@ -53,9 +57,12 @@ impl Journal {
     /// record.
     pub fn at(state_dir: &Path, run_dir: &Path) -> Self {
         let spill = path_in(run_dir);
+        let waiting = lines_of(&spill);
         Self {
             path: path_in(state_dir),
-            waiting: lines_of(&spill),
+            spilled: waiting.len(),
+            is_taken_up: false,
+            waiting,
             spill,
             rotation: Rotation::default(),
             failing: false,
@@ -68,6 +75,13 @@ impl Journal {
     #[must_use]
     pub fn rotated(mut self, rotation: Rotation) -> Self {
         self.rotation = rotation;
+        self
+    }
+
+    /// The same for a collection by hand: what waits on tmpfs may be taken up by the watchdog.
+    #[must_use]
+    pub fn taken_up(mut self) -> Self {
+        self.is_taken_up = true;
         self
     }
 
@@ -84,16 +98,25 @@ impl Journal {
         if lines.is_empty() {
             return;
         }
+        let own = self.waiting.len();
         self.waiting.extend(lines);
         self.flush();
-        // Left where it is, they are there twice one day; better than not at all.
-        if self.waiting.is_empty() || self.spill.exists() {
+        if self.waiting.len() == self.spilled {
+            // Written, or among our own. Left where it is, they are there twice one day; better than
+            // not at all.
             let _ = fs::remove_file(theirs);
+        } else {
+            self.waiting.truncate(own);
         }
     }
 
     /// Writes what waits.
     pub fn flush(&mut self) {
+        if self.is_taken_up && self.spilled > 0 && !self.spill.exists() {
+            // The watchdog has taken them, and writes them.
+            self.waiting.drain(..self.spilled);
+            self.spilled = 0;
+        }
         if self.waiting.is_empty() {
             return;
         }
@@ -115,6 +138,7 @@ impl Journal {
         match files::append(&self.path, &self.waiting, turn.is_some()) {
             Ok(()) => {
                 self.waiting.clear();
+                self.spilled = 0;
                 // If it stays, its lines are in the journal twice; better than not at all.
                 let _ = fs::remove_file(&self.spill);
                 if self.failing {
@@ -133,7 +157,9 @@ impl Journal {
                     .map(|line| format!("{line}\n"))
                     .collect();
                 // Without tmpfs, too, they wait in memory alone.
-                let _ = keep::replace(&self.spill, lines.as_bytes());
+                if keep::replace(&self.spill, lines.as_bytes()).is_ok() {
+                    self.spilled = self.waiting.len();
+                }
             }
         }
     }
@@ -165,6 +191,7 @@ impl Recorder for Journal {
         }
         while self.waiting.len() > WAITING {
             self.waiting.pop_front();
+            self.spilled = self.spilled.saturating_sub(1);
         }
         self.flush();
     }

@@ -67,7 +67,9 @@ pub(super) fn run(host: &Host, asked: &arguments::Gc, page: &mut Page<'_>) -> Re
         settings: &settings,
     };
     // Lines that the disk does not take wait apart from those of the watchdog.
-    let mut journal = Journal::at(&state_dir, &run_dir.join(BY_HAND)).rotated(settings.journal);
+    let mut journal = Journal::at(&state_dir, &run_dir.join(BY_HAND))
+        .rotated(settings.journal)
+        .taken_up();
     let outcome = by_hand.collect(page, &mut journal);
     journal.flush();
     logging::draw("");

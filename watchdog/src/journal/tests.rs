@@ -269,3 +269,34 @@ fn lines_of_a_collection_by_hand_outlive_the_next_boot() {
     assert_eq!(messages(&state), ["by hand"]);
     assert!(!path_in(&by_hand).exists());
 }
+
+#[test]
+fn lines_that_the_watchdog_has_taken_up_are_not_written_by_whoever_left_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    let by_hand = run.join("by-hand");
+    fs::write(&state, "").unwrap();
+    let mut hand = Journal::at(&state, &by_hand).taken_up();
+    hand.record(record("one"));
+    let mut watchdog = Journal::at(&state, &run);
+    watchdog.take_up(&by_hand);
+    fs::remove_file(&state).unwrap();
+    watchdog.flush();
+    hand.record(record("two"));
+    assert_eq!(messages(&state), ["one", "two"]);
+}
+
+#[test]
+fn lines_that_can_go_nowhere_are_not_taken_up_again_and_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (state, run) = (dir.path().join("state"), dir.path().join("run"));
+    let by_hand = dir.path().join("by-hand");
+    fs::write(&state, "").unwrap();
+    Journal::at(&state, &by_hand).record(record("by hand"));
+    fs::write(&run, "").unwrap();
+    let mut journal = Journal::at(&state, &run);
+    journal.take_up(&by_hand);
+    journal.take_up(&by_hand);
+    assert_eq!(journal.waiting(), 0);
+    assert!(path_in(&by_hand).exists());
+}
