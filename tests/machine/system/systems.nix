@@ -34,17 +34,36 @@ let
       }
       // differences
     );
+  # What deploy-rs puts into the profile: a tree of links to the system, and a program of its own.
+  wrapper =
+    base:
+    derivation {
+      name = "activatable-${base.name}";
+      system = builtins.currentSystem;
+      builder = "/bin/bash";
+      args = [
+        "-c"
+        "mkdir $out; ln -s $base/* $out/; echo done"
+      ];
+      PATH = "/usr/bin:/bin";
+      inherit base;
+    };
+  systems = builtins.mapAttrs system {
+    first = { };
+    second = { };
+    third = { };
+    web-exits = { web = "exits"; };
+    web-status = { web = "status"; };
+    web-loops = { web = "loops"; };
+    network-cut = { network = "cut"; };
+    helper-fails = { helper = "fails"; };
+    own-unit = { watchdog = "2"; web = "status"; };
+    data-spoilt = { data = "2"; web = "status"; };
+    new-kernel = { kernel = kernel "6.2"; web = "status"; };
+  };
 in
-builtins.mapAttrs system {
-  first = { };
-  second = { };
-  third = { };
-  web-exits = { web = "exits"; };
-  web-status = { web = "status"; };
-  web-loops = { web = "loops"; };
-  network-cut = { network = "cut"; };
-  helper-fails = { helper = "fails"; };
-  own-unit = { watchdog = "2"; web = "status"; };
-  data-spoilt = { data = "2"; web = "status"; };
-  new-kernel = { kernel = kernel "6.2"; web = "status"; };
+systems
+// {
+  wrapped-third = wrapper systems.third;
+  wrapped-web-status = wrapper systems.web-status;
 }

@@ -10,7 +10,7 @@ use crate::{
         facts::{Deploy, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed},
-        state::{Phase, Reboot, State},
+        state::{Bad, Phase, Reboot, State},
     },
 };
 
@@ -54,7 +54,7 @@ impl Machine {
             );
             return self.fail("stopped", why, out);
         }
-        let deploys = somebody_deploys(system, &running.store_path, target, policy, now);
+        let deploys = somebody_deploys(system, bad, target, policy, now);
         match phase {
             Phase::Begun | Phase::ProfileSet => {
                 let told = std::mem::take(blind);
@@ -221,7 +221,7 @@ impl Machine {
 /// switch goes on: then what runs is about to be another, and nobody needs to go back from it.
 pub(super) fn somebody_deploys(
     system: &SystemSeen,
-    running: &str,
+    bad: &Bad,
     target: &GenerationId,
     policy: &Policy,
     now: i64,
@@ -230,10 +230,14 @@ pub(super) fn somebody_deploys(
         return false;
     }
     // What a wrapper in the profile leads to runs already.
-    let other = |path: &str| path != running && path != target.store_path && !system.wraps;
+    let running = &bad.deploy.store_path;
+    let other = |path: &String| path != running && *path != target.store_path && !system.wraps;
     let is_new = |current: &GenerationId| {
         let age = now.saturating_sub(current.linked_at_ms);
-        other(&current.store_path) && (0..soak::millis(policy.stopping)).contains(&age)
+        // What another profile leads to is no older for a generation of before.
+        let led = system.led_since_ms;
+        let is_newer = led.is_none_or(|led| current.linked_at_ms > led);
+        is_newer && other(&current.store_path) && (0..soak::millis(policy.stopping)).contains(&age)
     };
     system.switching || system.current.as_ref().is_some_and(is_new)
 }

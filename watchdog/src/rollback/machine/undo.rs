@@ -51,7 +51,7 @@ impl Machine {
         let choice = target::choose(&self.good, &self.denied, &bad_path, system, facts);
         let deploys = match &choice {
             Choice::Target(target) | Choice::NeedsReboot(target, _) => {
-                policy.mode == Mode::Act && somebody_deploys(system, &bad_path, target, policy, now)
+                policy.mode == Mode::Act && somebody_deploys(system, bad, target, policy, now)
             }
             Choice::None(_) | Choice::Blind(_) => false,
         };
