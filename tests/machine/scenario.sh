@@ -2,7 +2,7 @@
 # Of this computer's clock, against a machine that hangs; what takes how long is measured inside.
 deadline=${SNOWGUARD_DEADLINE:-1200}
 ticks=$(getconf CLK_TCK)
-kernel=$(echo "$LAB"/debian-machine/boot/vmlinuz-*)
+packed_kernel=$(echo "$LAB"/debian-machine/boot/vmlinuz-*)
 
 # Everything that the prepared machine is made of. Scenarios, and what they are written in, are given
 # to it when it runs.
@@ -12,7 +12,7 @@ key() {
   (
     cd "$here/tests/machine"
     find "${parts[@]}" -type f | sort | xargs cat -- "$here/nixos-module/systemd/snowguard.service" \
-      "$bin/snowguard" "$bin/snowguard-exporter" "$LAB/bin/qemu" "$kernel"
+      "$bin/snowguard" "$bin/snowguard-exporter" "$LAB/bin/qemu" "$packed_kernel"
   ) | sha256sum
 }
 
