@@ -350,4 +350,13 @@ fn the_profiles_of_users_are_found_by_automatic_roots_and_in_the_homes_of_the_pa
     );
     // What Snowguard may give up is the host's alone.
     assert_eq!(names(&host.profiles()), ["system"]);
+
+    // Where it is not known what is mounted, any home may wait for a server that is gone.
+    let mountless = host.layout.clone().with_proc("/nonexistent");
+    let profiles = Profiles::everybodys(&mountless).unwrap();
+    assert_eq!(names(&profiles), [expected[0], expected[1], expected[3]]);
+    let [error] = &profiles.unreadable[..] else {
+        panic!("{:?}", profiles.unreadable);
+    };
+    assert_eq!(error.path, Path::new("/nonexistent/self/mountinfo"));
 }

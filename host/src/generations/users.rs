@@ -101,9 +101,16 @@ impl Profiles {
                 return BTreeSet::new();
             }
         };
-        let mounts = Mounts::read(&layout.proc_dir().join("self/mountinfo")).ok();
+        let mounts = match Mounts::read(&layout.proc_dir().join("self/mountinfo")) {
+            Ok(mounts) => mounts,
+            // Which of them lie on a network is not known.
+            Err(e) => {
+                self.unreadable.push(e);
+                return BTreeSet::new();
+            }
+        };
         let is_far = |directory: &Path| {
-            let kind = (mounts.as_ref()).and_then(|mounts| mounts.kind_over(directory));
+            let kind = mounts.kind_over(directory);
             kind.is_some_and(|kind| FAR.iter().any(|far| kind.starts_with(far)))
         };
         (String::from_utf8_lossy(&text).lines())

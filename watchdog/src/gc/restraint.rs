@@ -23,7 +23,8 @@ pub const KEPT: &str = "gc-history";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct History {
-    /// When the collections of the last 24 hours that acted ended, milliseconds since the epoch.
+    /// When the collections of the last 24 hours that acted, or ended the watchdog, ended;
+    /// milliseconds since the epoch.
     ended_ms: Vec<i64>,
     /// Collections in a row that acted and brought next to nothing.
     fruitless: u32,
@@ -31,6 +32,10 @@ pub struct History {
     fruitless_at_ms: i64,
     /// By alert, when what was done or planned for it ended and did not help.
     resting_ms: BTreeMap<String, i64>,
+    /// The newest of `ended_ms` is of a collection that goes on. Not on disk: after a restart none
+    /// does, and what ended the watchdog has been one.
+    #[serde(skip)]
+    goes_on: bool,
 }
 
 /// A breaker that is open: no collection begins.
@@ -110,15 +115,25 @@ impl History {
         })
     }
 
-    /// A collection that did not come to its end is gone on with. That counts as one: it may be
-    /// what ended the watchdog, as by all the memory that it takes, and would do so for ever.
-    pub fn resumed(&mut self, now_ms: i64) {
+    /// A collection begins. That counts as one until it is known how it ended: it may end the
+    /// watchdog, as by all the memory that it takes, and would do so for ever.
+    pub fn begun(&mut self, now_ms: i64) {
+        self.called_off();
         self.settle(now_ms);
         self.ended_ms.push(now_ms);
+        self.goes_on = true;
+    }
+
+    /// What has begun was stopped for something else, and did not fail: it counts for nothing.
+    pub fn called_off(&mut self) {
+        if std::mem::take(&mut self.goes_on) {
+            self.ended_ms.pop();
+        }
     }
 
     /// A collection ended.
     pub fn ended(&mut self, policy: &Policy, report: &Report, now_ms: i64) {
+        self.called_off();
         match &report.end {
             End::Refused(_) | End::Observed => return,
             End::Reached => self.fruitless = 0,

@@ -43,17 +43,51 @@ fn short(freed: u64) -> Report {
     report(End::Short("no_progress"), freed)
 }
 
+/// As it is read from disk by the watchdog that comes after one that was ended.
+fn after_a_kill(history: &History) -> History {
+    serde_json::from_str(&serde_json::to_string(history).unwrap()).unwrap()
+}
+
 #[test]
 fn one_that_ends_its_watchdog_each_time_is_not_gone_on_with_for_ever() {
     let mut history = History::default();
     for minute in 0..4 {
         assert_eq!(history.spent(&policy()), None, "{minute}");
-        history.resumed(NOW + minute * 60_000);
+        history.begun(NOW + minute * 60_000);
+        history = after_a_kill(&history);
     }
     let refusal = history.spent(&policy()).unwrap();
     assert_eq!(refusal.reason, Reason::Budget);
     history.settle(NOW + 25 * HOUR);
     assert_eq!(history.spent(&policy()), None);
+}
+
+#[test]
+fn a_collection_counts_once_however_it_is_begun_and_not_at_all_if_it_did_nothing() {
+    let nothing = [
+        report(End::Observed, 0),
+        report(
+            End::Refused(Refusal {
+                reason: Reason::Collecting,
+                detail: String::new(),
+            }),
+            0,
+        ),
+    ];
+    let mut history = History::default();
+    for report in &nothing {
+        history.begun(NOW);
+        history.ended(&policy(), report, NOW);
+        history.begun(NOW);
+        history.called_off();
+        assert_eq!(history, History::default());
+    }
+    // Killed once, gone on with, and come to its end: the kill is one, and the end another.
+    history.begun(NOW);
+    history = after_a_kill(&history);
+    history.begun(NOW);
+    history.ended(&policy(), &report(End::Reached, 1), NOW);
+    assert_eq!(history.ended_ms, [NOW, NOW]);
 }
 
 #[test]

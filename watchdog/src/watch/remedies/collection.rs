@@ -121,15 +121,18 @@ impl Remedies {
                 return self.tell_refusal(counters, begin.now_ms, incident, refusal);
             }
         };
-        if begin.alert.is_none() && !begin.only_menu {
-            self.restraint.resumed(begin.now_ms);
+        if self.settings.gc.mode == Mode::Act && !begin.only_menu {
+            self.restraint.begun(begin.now_ms);
         }
         let stop = Stop::new();
         let host = collected_host(&self.layout, &self.settings, self.good(), stop.clone());
         let begun = (self.begun_kept.clone(), self.journal.clone());
         match Running::begin(begin, host, stop, alone, begun) {
             Ok(running) => self.running = Some(running),
-            Err(error) => warn!(%error, "a collection cannot be begun"),
+            Err(error) => {
+                warn!(%error, "a collection cannot be begun");
+                self.restraint.called_off();
+            }
         }
     }
 
@@ -179,7 +182,7 @@ impl Remedies {
         match &report.end {
             End::Short("stopped") => {
                 self.begun = Some(unended);
-                return;
+                return self.restraint.called_off();
             }
             End::Short(_) => counters.run(Remedy::Gc, "failed"),
             End::Observed => counters.run(Remedy::Gc, "observed"),

@@ -58,9 +58,15 @@ impl Restraint {
         self.history.spent(policy)
     }
 
-    /// One is gone on with. On disk before it can end the watchdog.
-    pub(super) fn resumed(&mut self, now_ms: i64) {
-        self.history.resumed(now_ms);
+    /// One begins. On disk before it can end the watchdog.
+    pub(super) fn begun(&mut self, now_ms: i64) {
+        self.history.begun(now_ms);
+        self.save();
+    }
+
+    /// It was stopped, or never was.
+    pub(super) fn called_off(&mut self) {
+        self.history.called_off();
         self.save();
     }
 
