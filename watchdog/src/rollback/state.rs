@@ -273,6 +273,21 @@ impl State {
             Self::Failed { .. } => "failed",
         }
     }
+
+    /// What was before the deploy that this state is about, until it is over.
+    pub(super) const fn before_mut(&mut self) -> Option<&mut Before> {
+        match self {
+            Self::Trial(Trial { before, .. }) => Some(before),
+            Self::Condemned { bad, .. }
+            | Self::RollingBack { bad, .. }
+            | Self::Verifying { bad, .. }
+            | Self::Observed { bad, .. } => Some(&mut bad.before),
+            Self::Unknown {}
+            | Self::Adopting { .. }
+            | Self::Settled { .. }
+            | Self::Failed { .. } => None,
+        }
+    }
 }
 
 /// A closure that was condemned and rolled back from.

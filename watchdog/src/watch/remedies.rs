@@ -2,40 +2,27 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs, io,
     time::{Duration, SystemTime},
 };
 
 use snowguard_exporter::sample::{Family, flag};
 use snowguard_host::Layout;
 use snowguard_rules::{Alert, Remedy as Asked};
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{
     BY_HAND, RUN_DIR, WatchError,
     counters::{Counters, Counting},
-    means::{PROFILE_LOCK, able_to_act, hold_updater, reboot, switch},
-    seen,
+    means::able_to_act,
 };
 use crate::{
-    act::{ballast::Ballast, set_profile::SetProfile, stop::Stop, target_root::TargetRoot},
+    act::{ballast::Ballast, stop::Stop},
     config::Settings,
     gc::{alone::Alone, plan::Reason},
     journal::{self, Journal},
     keep::{Keep, KeepError},
     probe::ProbeResult,
-    record::Mode,
-    rollback::{
-        confirmation::Confirmation,
-        facts::{AlertSeen, Facts},
-        fleet_lock::{self, FleetLock},
-        machine::Machine,
-        policy::Policy,
-        reboot::HostTargets,
-        run::{Hands, HostVerbs, tick},
-        state::Updater,
-        turn,
-    },
+    rollback::machine::Machine,
 };
 
 mod boot_menu;
@@ -43,8 +30,10 @@ mod collection;
 mod departed;
 mod incident;
 mod profiles;
+mod release;
 mod reserve;
 mod restraint;
+mod rollback;
 mod running;
 mod trials;
 mod undisturbed;
@@ -238,132 +227,6 @@ impl Remedies {
         let place_is_out = self.machine.lease().is_out();
         self.incident.look(goes_on, place_is_out, &self.settings);
     }
-
-    fn rollback(&mut self, looked: Looked<'_>, now_ms: i64, counters: &mut Counters) {
-        // What was done when it might act ends in any mode.
-        let owing = !matches!(self.machine.updater(), Updater::Free {})
-            || self.machine.lease().is_out()
-            || TargetRoot::of(&self.layout).link.is_symlink();
-        if self.settings.rollback.mode == Mode::Off && !owing {
-            return;
-        }
-        let policy = &Policy {
-            delay: turn::delay(self.settings.rollback_jitter, self.restraint.host()),
-            ..self.settings.rollback.clone()
-        };
-        let alerts: Vec<AlertSeen> = (looked.firing.iter())
-            .filter(|alert| alert.remedy == Some(Asked::Rollback))
-            // Those of a profile are for its own machine, or for nobody.
-            .filter(|alert| matches!(alert.labels.get("profile"), "" | "system"))
-            .map(alert_seen)
-            .collect();
-        let probes = probes_of(None, looked.probes);
-        let system = seen::system(&self.layout);
-        if let Err(error) = &system {
-            warn!(%error, "blind: the rollback remedy waits");
-        }
-        let confirmation = Confirmation::of(&self.layout.inside(&self.settings.state_dir));
-        let confirmed = confirmation.read().unwrap_or_else(|error| {
-            warn!(%error, "a confirmation cannot be taken");
-            None
-        });
-        let valid = |path: &str| seen::is_whole(&self.layout, path);
-        let targets = HostTargets::new(&self.layout, &valid);
-        let facts = Facts {
-            system: system.as_ref().ok(),
-            probes: profiles::all_seen(&probes),
-            confirmed: confirmed.as_deref(),
-            alerts: &alerts,
-            unanswered: looked.unanswered,
-            targets: &targets,
-        };
-        let fleet = fleet_lock(&self.settings, self.restraint.host());
-        let mut verbs = Undisturbed {
-            verbs: HostVerbs {
-                profile: SetProfile {
-                    profile: self.layout.profiles().join("system"),
-                    lock_deadline: PROFILE_LOCK,
-                },
-                switch: switch(&self.layout, self.ending.clone()),
-                root: TargetRoot::of(&self.layout),
-                updater: hold_updater(&self.layout, &self.settings),
-                reboot: reboot(&self.layout),
-                place: self.incident.place(),
-                fleet: fleet.clone(),
-            },
-            stop: self.running.as_ref().map(|running| &running.stop),
-            stopped: &|| self.running.as_ref().is_none_or(Running::is_ended),
-            patience: TO_STOP,
-        };
-        let (kept, incident, settings) =
-            (&mut self.machine_kept, &mut self.incident, &self.settings);
-        let mut persist = |machine: &Machine| {
-            let before = incident.keep_before(machine, settings, fleet.as_ref());
-            let outcome = before.and_then(|()| kept.save(machine));
-            outcome.map_err(|error| error.to_string())
-        };
-        let mut journal = self.journal.clone();
-        let mut recorder = Counting {
-            counters,
-            inner: &mut journal,
-        };
-        let mut hands = Hands {
-            verbs: &mut verbs,
-            persist: &mut persist,
-            recorder: &mut recorder,
-        };
-        let machine = std::mem::take(&mut self.machine);
-        self.machine = tick(machine, facts, policy, now_ms, &mut hands);
-        // One that lay about would confirm another activation of the same system.
-        let running = facts.system.and_then(|system| system.running.as_deref());
-        if let (Some(confirmed), Some(running)) = (&confirmed, running)
-            && (running != confirmed || self.machine.has_taken_confirmation(confirmed))
-            && let Err(error) = confirmation.remove()
-        {
-            warn!(%error, "a confirmation cannot be taken away");
-        }
-    }
-
-    /// `snowguard release` leaves a marker; a latched remedy begins anew. The marker goes last: what
-    /// it stands for must be on disk by then, or a kill in between would lose it.
-    fn release(&mut self) {
-        let marker = self.layout.inside(&self.settings.state_dir).join("release");
-        let left = match fs::metadata(&marker) {
-            Ok(meta) => meta.modified().ok(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
-                warn!(path = %marker.display(), %error, "the release cannot be taken");
-                return;
-            }
-        };
-        // One that cannot be removed would release a failure yet to come.
-        if left.is_none() || self.released != left {
-            info!("released by an operator");
-            if let Err(error) = self.release_all() {
-                warn!(%error, "the release is not on disk yet and is taken again");
-                return;
-            }
-            self.released = left;
-        }
-        if let Err(error) = fs::remove_file(&marker) {
-            warn!(path = %marker.display(), %error, "the release is taken, and its marker must be removed by hand");
-        }
-    }
-
-    fn release_all(&mut self) -> Result<(), KeepError> {
-        self.restraint.release()?;
-        let system = (&mut self.machine, &mut self.machine_kept);
-        let profiles = self.profiles.values_mut();
-        let profiles = profiles.map(|instance| (&mut instance.machine, &mut instance.kept));
-        for (machine, kept) in profiles.chain([system]) {
-            let released = machine.clone().release();
-            if released != *machine {
-                kept.save(&released)?;
-                *machine = released;
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The settings to begin with, and the machines of their profiles: an incident that a restart
@@ -406,21 +269,4 @@ fn load_machine(
         }
     };
     Ok((machine, kept))
-}
-
-fn alert_seen(alert: &Alert) -> AlertSeen {
-    AlertSeen {
-        name: alert.rule.name.clone(),
-        active_at_ms: alert.active_at_ms,
-        probe: Some(alert.labels.get("probe").to_owned()).filter(|name| !name.is_empty()),
-    }
-}
-
-/// The lock of the fleet, with an id for this host.
-fn fleet_lock(settings: &Settings, machine_id: &str) -> Option<FleetLock> {
-    let mut lock = settings.fleet_lock.clone()?;
-    if lock.id.is_empty() {
-        lock.id = fleet_lock::id_of(machine_id)?;
-    }
-    Some(lock)
 }

@@ -8,7 +8,7 @@ use crate::{
     rollback::{
         policy::Policy,
         soak,
-        state::{Bad, State, Trial},
+        state::{State, Trial},
     },
 };
 
@@ -28,32 +28,15 @@ impl Machine {
         self.failing_long = Some(self.failing_since_before(now, policy));
         // What failed before and passes now is from now on the deploy's to keep.
         let failing = |name: &String| probes.iter().any(|p| p.name == *name && !p.passed);
-        if let State::Trial(Trial { before, .. })
-        | State::Condemned {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::RollingBack {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::Verifying {
-            bad: Bad { before, .. },
-            ..
-        }
-        | State::Observed {
-            bad: Bad { before, .. },
-            ..
-        } = &mut self.state
+        let Some(before) = self.state.before_mut() else {
+            return;
+        };
+        let excused = before.failing.len();
+        before.failing.retain(failing);
+        if before.failing.len() < excused
+            && let State::Trial(Trial { soak, .. }) = &mut self.state
         {
-            let excused = before.failing.len();
-            before.failing.retain(failing);
-            let cured = before.failing.len() < excused;
-            if let State::Trial(Trial { soak, .. }) = &mut self.state
-                && cured
-            {
-                *soak = None;
-            }
+            *soak = None;
         }
     }
 

@@ -5,7 +5,7 @@ use crate::{
     record::{Mode, Step},
     rollback::{
         decision::{Decision, name},
-        facts::{AlertSeen, Facts, SystemSeen},
+        facts::{AlertSeen, Facts, GenerationId, SystemSeen},
         policy::Policy,
         soak::{self, Elapsed},
         state::{Bad, Failure, NOT_CONFIRMED, State, Trial},
@@ -60,21 +60,30 @@ impl Machine {
         };
         let reason = "not_cured";
         out.push(Decision::about(&bad, step, reason, why.clone(), None));
-        self.state = if policy.mode == Mode::Act {
-            let reason = reason.to_owned();
-            let failure = Failure { reason, why };
-            State::Failed {
-                bad,
-                target: None,
-                failure,
-            }
-        } else {
-            State::Observed {
-                bad,
-                target: None,
-                reboot: false,
-            }
-        };
+        self.state = given_up(bad, None, (reason, why), policy);
+    }
+}
+
+/// What becomes of a bad deploy that is not gone back from: the remedy is latched, if it acts.
+pub(super) fn given_up(
+    bad: Bad,
+    target: Option<GenerationId>,
+    (reason, why): (&str, String),
+    policy: &Policy,
+) -> State {
+    if policy.mode == Mode::Act {
+        let reason = reason.to_owned();
+        State::Failed {
+            bad,
+            target,
+            failure: Failure { reason, why },
+        }
+    } else {
+        State::Observed {
+            bad,
+            target: None,
+            reboot: false,
+        }
     }
 }
 

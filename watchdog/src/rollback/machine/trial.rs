@@ -60,10 +60,10 @@ impl Machine {
         now: i64,
         out: &mut Vec<Decision>,
     ) {
-        let before = match &self.state {
+        match &self.state {
             State::Failed { .. } => return,
             // What runs is not known good, others are: the next deploy can be gone back from.
-            State::Adopting { .. } if !self.good.is_empty() => None,
+            State::Adopting { .. } if !self.good.is_empty() => {}
             State::Unknown {} | State::Adopting { .. } => {
                 let message = format!("{} runs; taken as good after its soak", name(&deploy));
                 out.push(Decision::of_deploy(&deploy, now, "adopting", message));
@@ -71,27 +71,16 @@ impl Machine {
                 self.state = State::Adopting { deploy, soak };
                 return;
             }
-            State::Settled { .. } => None,
-            State::Trial(Trial { before, .. })
-            | State::Condemned {
-                bad: Bad { before, .. },
-                ..
-            }
-            | State::RollingBack {
-                bad: Bad { before, .. },
-                ..
-            }
-            | State::Verifying {
-                bad: Bad { before, .. },
-                ..
-            }
-            | State::Observed {
-                bad: Bad { before, .. },
-                ..
-            } => Some(before.clone()),
-        };
+            State::Settled { .. }
+            | State::Trial(_)
+            | State::Condemned { .. }
+            | State::RollingBack { .. }
+            | State::Verifying { .. }
+            | State::Observed { .. } => {}
+        }
         let since_ms = began.unwrap_or(now);
         // A deploy on top of one that never was found good answers for what that one broke.
+        let before = self.state.before_mut().cloned();
         let before = before.unwrap_or_else(|| Before {
             armed_since_ms: since_ms,
             failing: self.failing_before(began, policy, now),

@@ -1,7 +1,9 @@
 //! From a condemned deploy to the last known good one, or to a latch.
 
 use super::{
-    Machine, boot, healthy,
+    Machine, boot,
+    condemn::given_up,
+    healthy,
     reboot::{WAITS_FOR_OTHERS, somebody_deploys},
     turn::{longest_wait, wait},
 };
@@ -138,21 +140,7 @@ impl Machine {
         let refused = Decision::about(bad, Step::Refused, reason, why.clone(), target.as_ref());
         out.push(refused);
         let bad = bad.clone();
-        self.state = if policy.mode == Mode::Act {
-            let reason = reason.to_owned();
-            let failure = Failure { reason, why };
-            State::Failed {
-                bad,
-                target,
-                failure,
-            }
-        } else {
-            State::Observed {
-                bad,
-                target: None,
-                reboot: false,
-            }
-        };
+        self.state = given_up(bad, target, (reason, why), policy);
     }
 
     /// Begins the rollback, or, if it may not act, keeps what it would have been.

@@ -8,7 +8,8 @@ use snowguard_rules::Remedy as Asked;
 use tracing::warn;
 
 use super::{
-    Counters, Counting, Looked, Remedies, Running, TO_STOP, Undisturbed, alert_seen, load_machine,
+    Counters, Counting, Looked, Remedies, Running, TO_STOP, Undisturbed, load_machine,
+    rollback::alert_seen,
 };
 use crate::{
     act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
