@@ -86,7 +86,10 @@ impl Collector {
             let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
             let sign = if is_of_service(&read("cgroup")) {
                 Sign::Service
-            } else if collects(&read("cmdline")) && sees(&entry.path(), store) {
+            } else if collects(&read("cmdline"))
+                && may_delete(&entry.path(), store)
+                && sees(&entry.path(), store)
+            {
                 if is_stopped(&read("stat")) {
                     Sign::Stopped
                 } else {
@@ -111,6 +114,16 @@ fn is_of_service(cgroup: &[u8]) -> bool {
         let rest = rest.and_then(|rest| rest.strip_prefix(SERVICE.as_bytes()));
         rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     })
+}
+
+/// Whether a process may delete from this store: it is root's, or the owner's where one user has the
+/// store alone. Anybody else asks the daemon, which holds the lock; what their process is called
+/// would else keep a full disk full.
+fn may_delete(process: &Path, store: &Path) -> bool {
+    match (fs::metadata(process), fs::metadata(store)) {
+        (Ok(process), Ok(store)) => process.uid() == 0 || process.uid() == store.uid(),
+        _ => true,
+    }
 }
 
 /// Whether a process finds this store where it looks for one: that of a container may have
@@ -213,6 +226,21 @@ mod tests {
         fs::remove_dir(root.join("nix/store")).unwrap();
         std::os::unix::fs::symlink(&ours, root.join("nix/store")).unwrap();
         assert_eq!(find().unwrap().sign, Sign::CommandLine, "it has ours");
+    }
+
+    #[test]
+    fn whoever_may_not_delete_from_the_store_collects_nothing_by_the_name_of_a_program() {
+        use std::os::unix::fs::chown;
+        let dir = TempDir::new().unwrap();
+        let (proc_dir, store) = (dir.path().join("proc"), dir.path().join("store"));
+        fs::create_dir_all(&store).unwrap();
+        process(&proc_dir, 77, "nix-collect-garbage", "0::/user.slice\n");
+        let find = || Collector::among_processes(&proc_dir, &store).unwrap();
+        assert_eq!(find().unwrap().sign, Sign::CommandLine, "root's");
+        chown(proc_dir.join("77"), Some(1000), None).unwrap();
+        assert_eq!(find(), None, "a user's beside root's store");
+        chown(&store, Some(1000), None).unwrap();
+        assert_eq!(find().unwrap().sign, Sign::CommandLine, "the owner's");
     }
 
     #[test]
