@@ -106,9 +106,14 @@ impl SwitchEnd {
         }
     }
 
-    /// True if the target may run now. Whether it does, and how well, is for the verification.
+    /// True if the target may run now. Whether it does, and how well, is for the verification. After
+    /// an activation script that failed (2), or a reload of systemd that did (3), the switch goes on
+    /// with the units and ends with that code (`switch-to-configuration-ng`, and the one in Perl).
     pub const fn has_switched(self) -> bool {
-        matches!(self, Self::Switched | Self::UnitsFailed)
+        matches!(
+            self,
+            Self::Switched | Self::UnitsFailed | Self::ActivationFailed | Self::Other(3)
+        )
     }
 
     /// True if the next tick is to try again: nothing was done, or it is begun and waited for.

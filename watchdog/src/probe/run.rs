@@ -62,6 +62,8 @@ pub struct Ago {
     pub activated: Option<Duration>,
     /// The time in which restarts of units are added up, from one run to the next.
     pub counted: Option<Duration>,
+    /// What restarted before that counts for nothing.
+    pub afresh: bool,
 }
 
 /// How long ago what is watched began.
@@ -108,6 +110,8 @@ pub(super) struct Look {
     pub(super) first: bool,
     /// It was of the same trial, or the same soak.
     pub(super) counts_on: bool,
+    /// It was not, and what restarted since that run counts for nothing.
+    pub(super) afresh: bool,
 }
 
 type Answer = Result<String, Fault>;
@@ -145,6 +149,7 @@ impl Prober {
             system: Ago {
                 activated: trial,
                 counted: trial,
+                afresh: false,
             },
             ..Trials::default()
         };
@@ -169,7 +174,7 @@ impl Prober {
                 continue;
             }
             probe.lost = None;
-            let look = probe.look(now, ago.counted);
+            let look = probe.look(now, ago);
             match probe.spawn(name, &self.means, look, sender.clone()) {
                 Ok(thread) => {
                     longest = longest.max(probe.config.timeout);
@@ -230,11 +235,14 @@ impl Probe {
         ago + SLACK >= self.config.interval || trial.is_some_and(|trial| trial < ago)
     }
 
-    fn look(&self, now: Instant, counted: Option<Duration>) -> Look {
+    fn look(&self, now: Instant, of: Ago) -> Look {
         let ago = (self.last.as_ref()).map(|(at, _)| now.saturating_duration_since(*at));
+        let counts_on =
+            (of.counted).is_some_and(|counted| ago.is_some_and(|ago| ago <= counted + SLACK));
         Look {
             first: ago.is_none(),
-            counts_on: counted.is_some_and(|counted| ago.is_some_and(|ago| ago <= counted + SLACK)),
+            counts_on,
+            afresh: of.afresh && !counts_on,
         }
     }
 

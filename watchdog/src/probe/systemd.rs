@@ -26,7 +26,10 @@ impl Restarts {
             let grown = if look.first { 0 } else { count };
             return Self { last: count, grown };
         };
-        let since_last = count.checked_sub(last).unwrap_or(count);
+        let since_last = match count.checked_sub(last) {
+            _ if look.afresh => 0,
+            grown => grown.unwrap_or(count),
+        };
         let before = if look.counts_on { grown } else { 0 };
         Self {
             last: count,

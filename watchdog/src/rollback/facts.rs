@@ -147,6 +147,8 @@ pub struct Facts<'a> {
     pub confirmed: Option<&'a str>,
     /// The alerts that fire now and ask for a rollback.
     pub alerts: &'a [AlertSeen],
+    /// The same that do not fire yet, because their `for` has not passed.
+    pub pending: &'a [AlertSeen],
     /// The alerts of which it cannot be told now whether they fire: their rule has no answer, or is
     /// gone. Not to be seen among `alerts` says nothing of them.
     pub unanswered: &'a [String],

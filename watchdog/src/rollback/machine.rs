@@ -21,7 +21,7 @@ use super::{
     facts::{Facts, GenerationId, SystemSeen},
     policy::Policy,
     soak::Elapsed,
-    state::{Denied, NOT_CONFIRMED, State, Updater},
+    state::{Bad, Denied, NOT_CONFIRMED, State, Trial, Updater},
     turn::Lease,
 };
 use crate::{
@@ -64,6 +64,9 @@ pub struct Machine {
     /// a reboot stops them as well. `None` was written by a version that did not tell them apart.
     #[serde(default)]
     failing_long: Option<BTreeSet<String>>,
+    /// The probes of the last look at a system that was not judged.
+    #[serde(default)]
+    known: Option<BTreeSet<String>>,
     #[serde(default)]
     seen: Option<Before>,
     #[serde(default)]
@@ -90,6 +93,7 @@ impl Default for Machine {
             denied: Vec::new(),
             failing: BTreeMap::new(),
             failing_long: None,
+            known: None,
             seen: None,
             updater: Updater::Free {},
             lease: Lease::Free,
@@ -132,11 +136,16 @@ impl Machine {
         self.on_trial() || matches!(self.state, State::Condemned { .. })
     }
 
-    /// True if this probe failed before the deploy on trial and has failed ever since: the deploy
-    /// is not condemned for it. A rule that asks whether any probe fails cannot know that.
+    /// True if this probe failed before the deploy that is judged and has failed ever since: the
+    /// deploy is not condemned for it, and is well again without it. A rule that asks whether any
+    /// probe fails cannot know that.
     pub fn excuses(&self, probe: &str) -> bool {
         match &self.state {
-            State::Trial(trial) => trial.before.failing.contains(probe),
+            State::Trial(Trial { before, .. })
+            | State::Condemned {
+                bad: Bad { before, .. },
+                ..
+            } => before.failing.contains(probe),
             _ => false,
         }
     }
@@ -402,6 +411,13 @@ impl Machine {
                 self.look_while_rolling_back(facts, system, &deploy, policy, now, out);
             }
             State::Verifying { .. } => self.verify(facts, system, &deploy, policy, now, out),
+        }
+        if let Some(probes) = facts.probes
+            && !self.is_judged()
+            && !self.is_in_incident()
+        {
+            let names = probes.iter().map(|probe| probe.name.clone());
+            self.known = Some(names.collect());
         }
     }
 }

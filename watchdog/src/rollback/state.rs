@@ -17,6 +17,10 @@ pub struct Before {
     pub armed_since_ms: i64,
     /// Probes that failed then and have failed ever since.
     pub failing: BTreeSet<String>,
+    /// The probes that there were then. One that came with the deploy can tell nothing of what is
+    /// gone back to. `None` if that is not known.
+    #[serde(default)]
+    pub known: Option<BTreeSet<String>>,
 }
 
 /// A deploy on trial.

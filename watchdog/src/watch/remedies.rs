@@ -51,6 +51,8 @@ const TO_END: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy)]
 pub(super) struct Looked<'a> {
     pub(super) firing: &'a [Alert],
+    /// Alerts whose `for` has not passed.
+    pub(super) pending: &'a [Alert],
     /// Alerts that judge a deploy, and of which it cannot be told whether they fire.
     pub(super) unanswered: &'a [String],
     pub(super) probes: &'a [ProbeResult],

@@ -210,17 +210,17 @@ impl Watch {
         self.blind = Some(samples::blind(self.rules, &outcomes));
         let unanswered = self.unanswered(&outcomes);
         // An alert whose rule could not be evaluated now is as it was, and heals nothing.
-        let firing: Vec<Alert> = outcomes
+        let (firing, pending): (Vec<Alert>, Vec<Alert>) = outcomes
             .into_iter()
             .filter_map(|outcome| outcome.result.ok())
             .flatten()
-            .filter(|alert| matches!(alert.state, AlertState::Firing { .. }))
-            .collect();
+            .partition(|alert| matches!(alert.state, AlertState::Firing { .. }));
         // Before the act: what kills the watchdog most likely does so in the middle of one, and the
         // incident is to go on under its name.
         self.remember();
         let looked = Looked {
             firing: &firing,
+            pending: &pending,
             unanswered: &unanswered,
             probes: &probes,
         };

@@ -7,15 +7,18 @@ use super::*;
 const TRIAL: Look = Look {
     first: false,
     counts_on: true,
+    afresh: false,
 };
 const BEGUN: Look = Look {
     first: true,
     counts_on: false,
+    afresh: false,
 };
 /// Outside of a trial, or the first since the activation.
 const ANEW: Look = Look {
     first: false,
     counts_on: false,
+    afresh: false,
 };
 
 struct Host {
@@ -104,6 +107,24 @@ fn a_unit_that_is_active_at_every_look_and_restarts_in_between_is_found_out() {
     assert!(look(10, ANEW), "the next activation counts anew");
     assert!(look(1, TRIAL), "a unit started anew counts from 0");
     assert!(!look(3, TRIAL));
+}
+
+#[test]
+fn what_restarted_before_a_switch_went_back_counts_for_nothing_after_it() {
+    const AFRESH: Look = Look {
+        afresh: true,
+        ..ANEW
+    };
+    let mut host = Host::new();
+    let web = |restarts| [service("web.service", "active", "running", restarts)];
+    host.units(&web(10));
+    host.check(&["web.service"], TRIAL).unwrap_err();
+    host.units(&web(14));
+    host.check(&["web.service"], AFRESH).unwrap();
+    host.units(&web(16));
+    host.check(&["web.service"], TRIAL).unwrap();
+    host.units(&web(17));
+    host.check(&["web.service"], TRIAL).unwrap_err();
 }
 
 #[test]

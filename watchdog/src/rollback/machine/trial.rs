@@ -21,6 +21,9 @@ pub struct WatchedSince {
     pub activated_ms: Option<i64>,
     /// From when on restarts of units are added up.
     pub counted_ms: Option<i64>,
+    /// What restarted before that counts for nothing: a switch that goes back touches no unit that
+    /// is the same in both systems, and it may have restarted for what was undone.
+    pub afresh: bool,
 }
 
 /// How many known good generations are remembered; a profile seldom has more links.
@@ -80,10 +83,15 @@ impl Machine {
         }
         let since_ms = began.unwrap_or(now);
         // A deploy on top of one that never was found good answers for what that one broke.
-        let before = self.state.before_mut().cloned();
+        // What was only observed may have been well for days since; what began then is no fault of
+        // this deploy.
+        let is_past = matches!(&self.state, State::Observed { bad, .. }
+            if since_ms.saturating_sub(bad.since_ms) > soak::millis(policy.soak));
+        let before = self.state.before_mut().filter(|_| !is_past).cloned();
         let before = before.unwrap_or_else(|| Before {
             armed_since_ms: since_ms,
             failing: self.failing_before(began, policy, now),
+            known: self.known.clone(),
         });
         let again = self
             .denied
@@ -141,27 +149,31 @@ impl Machine {
         if let Some(system) = system {
             then.note_boot(system, now);
         }
-        let both = |since| WatchedSince {
+        let both = |since, afresh| WatchedSince {
             activated_ms: since,
             counted_ms: since,
+            afresh,
         };
         match &then.state {
             State::Trial(trial) => WatchedSince {
                 activated_ms: Some(trial.started_ms.unwrap_or(trial.since_ms)),
                 counted_ms: Some(trial.since_ms),
+                afresh: false,
             },
             // It may be on trial again.
             State::Condemned { bad, .. } => WatchedSince {
                 activated_ms: None,
                 counted_ms: Some(bad.since_ms),
+                afresh: false,
             },
-            State::Verifying { since_ms, .. } => both(*since_ms),
+            State::Verifying { since_ms, .. } => both(*since_ms, true),
             // A unit that restarted too often begins anew: what calmed down may be adopted.
             State::Adopting { soak, .. } => WatchedSince {
                 activated_ms: None,
                 counted_ms: soak.map(Soak::began_ms),
+                afresh: false,
             },
-            _ => both(None),
+            _ => both(None, false),
         }
     }
 
@@ -225,7 +237,12 @@ impl Machine {
         // An alert that nobody could ask about might fire.
         let well = facts.unanswered.is_empty() && healthy(probes, excused);
         *soak = soak::look(*soak, well, now, policy.max_gap);
-        if soak::lasted(*soak, policy.soak) && confirmed {
+        // An alert that began under this deploy and still waits for its `for` may yet condemn it.
+        let undecided = facts.pending.iter().any(|alert| {
+            let excused = (alert.probe.as_ref()).is_some_and(|probe| excused.contains(probe));
+            alert.active_at_ms >= since && !excused
+        });
+        if soak::lasted(*soak, policy.soak) && confirmed && !undecided {
             let good = deploy.clone();
             if !healthy(probes, &BTreeSet::new()) {
                 let message = format!(

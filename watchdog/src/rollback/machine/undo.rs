@@ -297,15 +297,29 @@ impl Machine {
             return;
         };
         since_ms.get_or_insert(now);
-        let Some(probes) = facts.probes else { return };
+        *elapsed = elapsed.look(now, policy.max_gap);
+        let Some(probes) = facts.probes else {
+            *soak = None;
+            if elapsed.is(policy.verify_window) {
+                let why = "the target was switched to, and no probe can tell how it is".to_owned();
+                self.fail("not_verified", why, out);
+            }
+            return;
+        };
         let there =
             // Its generation may be a new one, if the link of the old one was gone.
             running.store_path == target.store_path
                 && (system.current.as_ref())
                     .is_some_and(|current| current.store_path == target.store_path);
         let unanswered = facts.unanswered.contains(&bad.alert);
+        let mut excused = bad.before.failing.clone();
+        // Of a service that the target does not have: it can never pass there.
+        if let Some(known) = &bad.before.known {
+            let names = probes.iter().map(|probe| &probe.name);
+            excused.extend(names.filter(|name| !known.contains(*name)).cloned());
+        }
         let cured = !unanswered
-            && healthy(probes, &bad.before.failing)
+            && healthy(probes, &excused)
             && !facts.alerts.iter().any(|alert| alert.name == bad.alert);
         let boot = boot::differs(system, target);
         if there
@@ -317,7 +331,6 @@ impl Machine {
             return;
         }
         let well = there && cured && boot.is_none();
-        *elapsed = elapsed.look(now, policy.max_gap);
         *soak = soak::look(*soak, well, now, policy.max_gap);
         if soak::lasted(*soak, policy.verify_soak) {
             let message = format!("{} runs and is healthy again", name_of(target));

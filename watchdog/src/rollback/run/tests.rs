@@ -267,6 +267,7 @@ impl<'a> Watchdog<'a> {
             probes: Some(&probes),
             confirmed: None,
             alerts: &alerts,
+            pending: &[],
             unanswered: &[],
             targets: &targets,
         };

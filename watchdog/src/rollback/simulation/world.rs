@@ -50,6 +50,10 @@ pub(in crate::rollback) struct World {
     pub(in crate::rollback) shown: bool,
     /// Alerts that fire beside it.
     pub(in crate::rollback) other_alerts: Vec<AlertSeen>,
+    /// Alerts that wait for their `for`.
+    pub(in crate::rollback) pending: Vec<AlertSeen>,
+    /// There is a probe of a service that only the newest deploy has, and that does not start.
+    pub(in crate::rollback) brought: bool,
     /// Alerts whose rule has no answer.
     pub(in crate::rollback) unanswered: Vec<String>,
     /// What somebody confirmed.
@@ -87,6 +91,8 @@ impl World {
             alert: None,
             shown: false,
             other_alerts: Vec::new(),
+            pending: Vec::new(),
+            brought: false,
             unanswered: Vec::new(),
             confirmed: None,
             next_number: 1,
@@ -257,8 +263,8 @@ impl World {
             self.runs.since(trial);
         }
         let ok = self.runs.are_well();
-        let probes = [ProbeResult {
-            name: "web".to_owned(),
+        let result = |name: &str, ok, passed| ProbeResult {
+            name: name.to_owned(),
             ok,
             passed,
             blind: false,
@@ -266,10 +272,12 @@ impl World {
             profile: None,
             detail: String::new(),
             duration: Duration::ZERO,
-        }];
-        // The rule: the probe fails and a trial is on. Blindness changes no alert.
+        };
+        let mut probes = vec![result("web", ok, passed)];
+        probes.extend(self.brought.then(|| result("brought", false, false)));
+        // The rule: a probe that is not excused fails and a trial is on. Blindness changes no alert.
         if !blind.system && !blind.probes {
-            let holds = !ok && self.machine.is_judged();
+            let holds = !ok && self.machine.is_judged() && !self.machine.excuses("web");
             self.alert = holds.then(|| self.alert.unwrap_or(self.now));
         }
         self.shown = self.alert.is_some() && !blind.system && !blind.probes;
@@ -285,6 +293,7 @@ impl World {
             probes: (!blind.probes).then_some(&probes),
             confirmed: self.confirmed.as_deref(),
             alerts: &alerts,
+            pending: &self.pending,
             unanswered: &self.unanswered,
             targets: host,
         };

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 
 use snowguard_exporter::sample::Family;
 use snowguard_host::Layout;
-use snowguard_rules::Remedy as Asked;
 use tracing::warn;
 
 use super::{
     Counters, Counting, Looked, Remedies, Running, TO_STOP, Undisturbed, load_machine,
-    rollback::alert_seen,
+    rollback::judging,
 };
 use crate::{
     act::{activate::Activate, set_profile::SetProfile, target_root::TargetRoot},
@@ -18,7 +17,7 @@ use crate::{
     probe::{ProbeResult, Severity},
     record::Mode,
     rollback::{
-        facts::{AlertSeen, Facts},
+        facts::Facts,
         families,
         machine::Machine,
         policy::Policy,
@@ -157,11 +156,8 @@ impl Remedies {
         if policy.mode == Mode::Off && !owing {
             return;
         }
-        let alerts: Vec<AlertSeen> = (looked.firing.iter())
-            .filter(|alert| alert.remedy == Some(Asked::Rollback))
-            .filter(|alert| alert.labels.get("profile") == name)
-            .map(alert_seen)
-            .collect();
+        let alerts = judging(looked.firing, |profile| profile == name);
+        let pending = judging(looked.pending, |profile| profile == name);
         let probes = of(Some(name), looked.probes);
         let seen = seen::profile(&self.layout, &profile.profile, &root.link);
         if let Err(error) = &seen {
@@ -174,6 +170,7 @@ impl Remedies {
             probes: all_seen(&probes),
             confirmed: None,
             alerts: &alerts,
+            pending: &pending,
             unanswered: looked.unanswered,
             targets: &targets,
         };

@@ -43,12 +43,10 @@ impl Remedies {
             delay: turn::delay(self.settings.rollback_jitter, self.restraint.host()),
             ..self.settings.rollback.clone()
         };
-        let alerts: Vec<AlertSeen> = (looked.firing.iter())
-            .filter(|alert| alert.remedy == Some(Asked::Rollback))
-            // Those of a profile are for its own machine, or for nobody.
-            .filter(|alert| matches!(alert.labels.get("profile"), "" | "system"))
-            .map(alert_seen)
-            .collect();
+        // Those of a profile are for its own machine, or for nobody.
+        let of_system = |profile: &str| matches!(profile, "" | "system");
+        let alerts = judging(looked.firing, of_system);
+        let pending = judging(looked.pending, of_system);
         let probes = probes_of(None, looked.probes);
         let system = seen::system(&self.layout);
         if let Err(error) = &system {
@@ -66,6 +64,7 @@ impl Remedies {
             probes: profiles::all_seen(&probes),
             confirmed: confirmed.as_deref(),
             alerts: &alerts,
+            pending: &pending,
             unanswered: looked.unanswered,
             targets: &targets,
         };
@@ -117,7 +116,16 @@ impl Remedies {
     }
 }
 
-pub(super) fn alert_seen(alert: &Alert) -> AlertSeen {
+/// Those that judge the deploys of a profile, by the profile that they name.
+pub(super) fn judging(alerts: &[Alert], is_of: impl Fn(&str) -> bool) -> Vec<AlertSeen> {
+    (alerts.iter())
+        .filter(|alert| alert.remedy == Some(Asked::Rollback))
+        .filter(|alert| is_of(alert.labels.get("profile")))
+        .map(alert_seen)
+        .collect()
+}
+
+fn alert_seen(alert: &Alert) -> AlertSeen {
     AlertSeen {
         name: alert.rule.name.clone(),
         active_at_ms: alert.active_at_ms,

@@ -55,5 +55,6 @@ fn ago(machine: &Machine, system: Option<&SystemSeen>, policy: &Policy, now_ms: 
     Ago {
         activated: since.activated_ms.map(ago),
         counted: since.counted_ms.map(ago),
+        afresh: since.afresh,
     }
 }

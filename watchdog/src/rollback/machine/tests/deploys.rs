@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::{
     record::Mode,
     rollback::{
-        simulation::world::{Call, World},
+        facts::AlertSeen,
+        simulation::world::{ALERT, Call, World},
         state::State,
     },
 };
@@ -221,4 +222,81 @@ fn a_deploy_that_is_well_again_before_its_turn_came_is_not_undone() {
         ["trial", "condemned", "jitter", "recovered", "settled"]
     );
     assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn what_failed_before_a_deploy_does_not_keep_it_from_being_well_again() {
+    let mut world = World::settled(Mode::Act);
+    world.policy.delay = Duration::from_secs(3600);
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(3);
+    world.deploy(false);
+    world.ticks(1);
+    world.other_alerts = vec![AlertSeen {
+        name: ALERT.to_owned(),
+        active_at_ms: world.now,
+        probe: None,
+    }];
+    world.ticks(2);
+    assert_eq!(world.state(), "condemned");
+    world.other_alerts.clear();
+    world.ticks(10);
+    assert!(
+        world.reasons().contains(&"recovered"),
+        "{:?}",
+        world.reasons()
+    );
+    assert_eq!(world.calls(), []);
+}
+
+#[test]
+fn a_deploy_does_not_answer_for_what_began_days_after_one_that_was_only_observed() {
+    let mut world = World::settled(Mode::Observe);
+    world.deploy(true);
+    world.ticks(5);
+    assert_eq!(world.state(), "observed");
+    world.host.borrow_mut().broken.clear();
+    world.ticks(5);
+    world.now += 3 * 86_400_000;
+    world.policy.mode = Mode::Act;
+    world.host.borrow_mut().fault_in_var = true;
+    world.ticks(20);
+    world.deploy(false);
+    world.ticks(40);
+    assert_eq!(world.calls(), [], "{:?}", world.reasons());
+    assert_eq!(world.reasons().last(), Some(&"not_known_good"));
+}
+
+#[test]
+fn a_system_is_not_good_before_an_alert_of_its_own_has_decided() {
+    let mut world = World::settled(Mode::Act);
+    let alert = |world: &World| AlertSeen {
+        name: "Slow".to_owned(),
+        active_at_ms: world.now,
+        probe: None,
+    };
+    // One that waits since before the deploy says nothing of it.
+    let before = AlertSeen {
+        active_at_ms: world.now - 1,
+        ..alert(&world)
+    };
+    world.deploy(false);
+    world.ticks(3);
+    world.pending = vec![before, alert(&world)];
+    world.ticks(20);
+    assert_eq!(world.state(), "trial");
+    world.pending.truncate(1);
+    world.ticks(1);
+    assert_eq!(world.state(), "settled");
+    world.deploy(false);
+    world.ticks(3);
+    world.pending = vec![alert(&world)];
+    world.ticks(20);
+    world.other_alerts = std::mem::take(&mut world.pending);
+    world.ticks(5);
+    assert!(
+        world.reasons().contains(&"condemned"),
+        "{:?}",
+        world.reasons()
+    );
 }

@@ -89,6 +89,32 @@ fn an_alert_that_cannot_be_asked_about_is_not_cured() {
 }
 
 #[test]
+fn a_verification_that_no_probe_can_make_comes_to_its_end() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.ticks(3);
+    assert_eq!(world.state(), "verifying");
+    for _ in 0..30 {
+        world.tick(Blindness {
+            probes: true,
+            ..Blindness::default()
+        });
+    }
+    assert_eq!(world.state(), "failed");
+    assert_eq!(world.reasons().last(), Some(&"not_verified"));
+}
+
+#[test]
+fn a_probe_that_came_with_the_bad_deploy_says_nothing_of_what_is_gone_back_to() {
+    let mut world = World::settled(Mode::Act);
+    world.deploy(true);
+    world.brought = true;
+    world.ticks(10);
+    assert_eq!(world.state(), "settled", "{:?}", world.reasons());
+    assert_eq!(world.reasons().last(), Some(&"rolled_back"));
+}
+
+#[test]
 fn a_target_that_is_gone_or_invalid_is_passed_over() {
     let mut world = World::settled(Mode::Act);
     for _ in 0..2 {
@@ -193,7 +219,9 @@ fn each_exit_code_has_its_own_end() {
     for (end, state, reason) in [
         (SwitchEnd::UnitsFailed, "settled", "rolled_back"),
         (SwitchEnd::Rejected, "failed", "switch_rejected"),
-        (SwitchEnd::ActivationFailed, "failed", "activation_failed"),
+        (SwitchEnd::ActivationFailed, "settled", "rolled_back"),
+        (SwitchEnd::Other(3), "settled", "rolled_back"),
+        (SwitchEnd::Other(5), "failed", "switch_failed"),
         (SwitchEnd::InitInterface, "failed", "needs_reboot"),
         (SwitchEnd::Killed(9), "failed", "switch_killed"),
         (SwitchEnd::Unfinished, "failed", "switch_unfinished"),
