@@ -112,7 +112,19 @@ fn raised(rule: &Rule, id: &RuleId, labels: &Labels) -> bool {
             .plain()
             .is_none_or(|value| labels.get(name) == value)
     };
-    rule.id == *id && rule.labels.iter().all(fixed)
+    let same = |rule: &RuleId| {
+        (&rule.group, &rule.name) == (&id.group, &id.name)
+            && without_hash(&rule.file) == without_hash(&id.file)
+    };
+    same(&rule.id) && rule.labels.iter().all(fixed)
+}
+
+/// A file of rules in the Nix store has another path with each change of it, or of anything else in
+/// the tree that it is part of, and is the same for all that.
+fn without_hash(file: &str) -> &str {
+    let entry = file.strip_prefix("/nix/store/");
+    let named = entry.and_then(|entry| entry.split_once('-'));
+    named.map_or(file, |(_, name)| name)
 }
 
 fn taken_up(alert: RememberedAlert, outage_ms: i64) -> Active {

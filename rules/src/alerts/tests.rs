@@ -239,6 +239,30 @@ fn memory_that_is_too_old_from_the_future_or_of_other_rules_is_left_out() {
 }
 
 #[test]
+fn an_alert_goes_on_when_the_file_of_its_rule_has_another_path_in_the_nix_store() {
+    let mut host = Host::new(LOW);
+    host.tick(100, &[("avail", 5.0)]);
+    let mut memory = host.engine.memory();
+    for (file, restored) in [
+        (
+            "/nix/store/0c9dy1ni5lbk1kh4kgl8j3xqlq7mlhyz-own.rules.yaml",
+            1,
+        ),
+        (
+            "/nix/store/0c9dy1ni5lbk1kh4kgl8j3xqlq7mlhyz-other.rules.yaml",
+            0,
+        ),
+        ("/etc/snowguard/own.rules.yaml", 0),
+    ] {
+        memory.alerts[0].rule.file = file.to_owned();
+        let text = format!("groups: [{{name: g, rules: [{LOW}]}}]");
+        let now = "/nix/store/7hx7m2r5cvzrzpsi4y4dylr3rjiq1kfs-own.rules.yaml";
+        let mut after = Engine::new(RuleSet::parse(now, &text).unwrap());
+        assert_eq!(after.restore(memory.clone(), 100_000), restored, "{file}");
+    }
+}
+
+#[test]
 fn a_rule_that_reads_a_metric_that_could_not_be_collected_changes_no_alert() {
     let rules = RuleSet::parse(
         "blind.rules.yaml",

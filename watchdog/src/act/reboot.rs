@@ -14,6 +14,10 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Reboot {
     /// `systemctl`, an absolute path; `None` where no systemd runs the host.
     pub systemctl: Option<PathBuf>,
+    /// Where the state of the rollback is while its own disk does not take it. No reboot outlives
+    /// that: the hold of the updater, the place of the fleet and what was condemned would be
+    /// forgotten.
+    pub unsaved: PathBuf,
 }
 
 impl Reboot {
@@ -32,6 +36,12 @@ impl Reboot {
                 "reboot it by hand",
             ));
         };
+        if self.unsaved.exists() {
+            let why = "the state of the rollback is there alone, because its own disk takes nothing, \
+                       and a reboot would forget it";
+            let cure = "make room for `watchdog.state_dir`, then reboot it by hand";
+            return Err(FactError::new(Kind::Io, ATTEMPT, &self.unsaved, why, cure));
+        }
         let args = ["--no-ask-password", "reboot"].map(ToOwned::to_owned);
         command::check(systemctl, &args, TIMEOUT)
             .map(|_| ())
@@ -45,12 +55,20 @@ mod tests {
 
     #[test]
     fn a_host_that_cannot_be_rebooted_says_so() {
-        let nobody = Reboot { systemctl: None }.run().expect_err("no systemd");
+        let reboot = |systemctl: Option<&str>| Reboot {
+            systemctl: systemctl.map(PathBuf::from),
+            unsaved: PathBuf::from("/nonexistent"),
+        };
+        let nobody = reboot(None).run().expect_err("no systemd");
         assert!(nobody.to_string().contains("no systemd runs"), "{nobody}");
-        let systemctl = Some(PathBuf::from("/bin/false"));
-        let refused = Reboot { systemctl }.run().expect_err("refused");
+        let refused = reboot(Some("/bin/false")).run().expect_err("refused");
         assert!(refused.to_string().contains("by hand"), "{refused}");
-        let systemctl = Some(PathBuf::from("/bin/true"));
-        Reboot { systemctl }.run().expect("asked for");
+        reboot(Some("/bin/true")).run().expect("asked for");
+        let forgets = Reboot {
+            unsaved: PathBuf::from("/proc/self/stat"),
+            ..reboot(Some("/bin/true"))
+        };
+        let refused = forgets.run().expect_err("refused");
+        assert!(refused.to_string().contains("would forget it"), "{refused}");
     }
 }

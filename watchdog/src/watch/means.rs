@@ -247,6 +247,7 @@ pub(super) fn reboot(layout: &Layout) -> Reboot {
             Way::Systemd(systemd) => Some(systemd.systemctl),
             Way::Child | Way::Chroot { .. } => None,
         },
+        unsaved: layout.inside(RUN_DIR).join("rollback.json"),
     }
 }
 

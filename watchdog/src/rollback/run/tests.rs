@@ -163,7 +163,10 @@ impl Tree {
                 systemd: None,
                 profile: None,
             },
-            reboot: Reboot { systemctl: None },
+            reboot: Reboot {
+                systemctl: None,
+                unsaved: PathBuf::from("/nonexistent"),
+            },
             fleet: None,
             place: None,
         }
