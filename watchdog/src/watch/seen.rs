@@ -27,10 +27,8 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
         _ => false,
     };
     let (wraps, led_since_ms) = running.map_or((false, None), |running| leads_to(layout, running));
-    // Where it cannot be read, no reboot is done: see the machine.
-    let boot_id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
     Ok(SystemSeen {
-        boot_id: boot_id.ok().map(|id| id.trim().to_owned()),
+        boot_id: boot_id(layout),
         kept,
         boot: match system.boot_default {
             Ok(BootDefault::System(link)) => BootSeen::System(text(&link.path)),
@@ -105,8 +103,15 @@ pub(super) fn profile(
         current,
         generations: found.generations.iter().map(id).collect(),
         kept: kept(root)?,
+        boot_id: boot_id(layout),
         ..SystemSeen::default()
     })
+}
+
+/// What tells this boot from others. Where it cannot be read, no reboot is done: see the machine.
+fn boot_id(layout: &Layout) -> Option<String> {
+    let id = fs::read_to_string(layout.proc_dir().join("sys/kernel/random/boot_id"));
+    id.ok().map(|id| id.trim().to_owned())
 }
 
 /// What our own GC root keeps.
