@@ -50,7 +50,8 @@ pub(super) fn system(layout: &Layout) -> Result<SystemSeen, FactError> {
 
 /// Whether a profile of systems leads to this one, though no generation of `system` is it, and since
 /// when: another one (`nixos-rebuild --profile-name`, comin), or a wrapper in `system` (deploy-rs),
-/// whose `init` is that of the system. Of a wrapper it is told apart.
+/// whose `init` is that of the system, or one of whose specialisations it is
+/// (`nixos-rebuild switch --specialisation`). Of the last two it is told apart.
 fn leads_to(layout: &Layout, running: &Path) -> (bool, Option<i64>) {
     let system = layout.profiles().join("system");
     let mut profiles = vec![system.clone()];
@@ -65,7 +66,8 @@ fn leads_to(layout: &Layout, running: &Path) -> (bool, Option<i64>) {
             continue;
         };
         let init = fs::read_link(layout.inside(current.join("init"))).ok();
-        let wrapped = init.as_deref().and_then(Path::parent) == Some(running);
+        let wrapped = init.as_deref().and_then(Path::parent) == Some(running)
+            || specialises(&layout.inside(&current), running);
         if current != running && !wrapped {
             continue;
         }
@@ -74,6 +76,13 @@ fn leads_to(layout: &Layout, running: &Path) -> (bool, Option<i64>) {
         since = since.max(made.ok().map(clock::millis));
     }
     (wraps, since)
+}
+
+/// Whether a system has this one among its specialisations.
+fn specialises(system: &Path, running: &Path) -> bool {
+    let all = fs::read_dir(system.join("specialisation"));
+    let mut links = all.into_iter().flatten().flatten();
+    links.any(|link| fs::read_link(link.path()).is_ok_and(|target| target == running))
 }
 
 /// The link of the current generation of a profile, and where it leads.
@@ -171,4 +180,28 @@ pub(super) fn is_whole(layout: &Layout, store_path: &str) -> Result<bool, String
         }
     });
     whole
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_specialisation_that_runs_lasts_as_long_as_its_system_is_what_the_profile_points_to() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let layout = Layout::new(root.path());
+        let base = root.path().join("nix/store/a-base/specialisation");
+        fs::create_dir_all(&base).expect("a system");
+        fs::create_dir_all(layout.profiles()).expect("profiles");
+        symlink("/nix/store/b-gpu", base.join("gpu")).expect("a specialisation");
+        let link = layout.profiles().join("system-7-link");
+        symlink("/nix/store/a-base", link).expect("a generation");
+        symlink("system-7-link", layout.profiles().join("system")).expect("a profile");
+        let (wraps, since) = leads_to(&layout, Path::new("/nix/store/b-gpu"));
+        assert!(wraps && since.is_some());
+        let (wraps, since) = leads_to(&layout, Path::new("/nix/store/c-tested"));
+        assert_eq!((wraps, since), (false, None));
+    }
 }
