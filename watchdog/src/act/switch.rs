@@ -187,6 +187,27 @@ impl Switch {
         self.carry_out(target, "boot", incident)
     }
 
+    /// Lets go of a switch of ours that ended when nobody waited for it, and that keeps everybody
+    /// else from switching. One that goes on, or is somebody else's, is not touched. True if none
+    /// is left. Only for whoever waits for no switch now.
+    ///
+    /// # Errors
+    /// systemd does not say whether there is one.
+    pub fn let_ended_go(&self) -> Result<bool, FactError> {
+        match &self.way {
+            Way::Child | Way::Chroot { .. } => Ok(true),
+            Way::Systemd(systemd) => {
+                let unit = unit::Unit {
+                    systemd,
+                    name: unit::NAME,
+                    meaning: SwitchEnd::from_code,
+                    stop: &self.stop,
+                };
+                unit.let_ended_go()
+            }
+        }
+    }
+
     fn carry_out(
         &self,
         target: &str,

@@ -28,6 +28,7 @@ use crate::{
 mod boot_menu;
 mod collection;
 mod departed;
+mod ended_switch;
 mod incident;
 mod profiles;
 mod release;
@@ -38,6 +39,7 @@ mod running;
 mod trials;
 mod undisturbed;
 
+use ended_switch::EndedSwitch;
 use incident::Incident;
 use profiles::Instance;
 pub(super) use profiles::of as probes_of;
@@ -66,6 +68,7 @@ pub(super) struct Remedies {
     machine: Machine,
     machine_kept: Keep,
     incident: Incident,
+    ended_switch: EndedSwitch,
     /// When the release was left that was taken last.
     released: Option<SystemTime>,
     /// The same for profiles that are no system, by name.
@@ -118,6 +121,7 @@ impl Remedies {
             machine,
             machine_kept,
             incident,
+            ended_switch: EndedSwitch::default(),
             released: None,
             departed: departed::find(layout, settings),
             profiles,
@@ -225,6 +229,7 @@ impl Remedies {
         self.rollback(looked, now_ms, counters);
         self.roll_back_profiles(looked, now_ms, counters);
         self.let_departed_go(now_ms, counters);
+        self.let_ended_switch_go();
         let goes_on = self.in_incident();
         let place_is_out = self.machine.lease().is_out();
         self.incident.look(goes_on, place_is_out, &self.settings);

@@ -205,6 +205,43 @@ fn a_switch_of_somebody_else_is_waited_for() {
     assert_eq!(calls(root.path()), ["show"]);
 }
 
+#[test]
+fn a_switch_of_ours_that_ended_unseen_is_let_go_and_no_other_is_touched() {
+    let root = tempfile::tempdir().expect("temporary directory");
+    let switch = Switch {
+        way: Way::Systemd(systemd(root.path())),
+        ..child()
+    };
+    let exited = RUNNING.replace("running", "exited");
+    let failed = exited
+        .replace("=active", "=failed")
+        .replace("=exited", "=failed");
+    for ended in [&exited, &failed] {
+        fs::write(root.path().join("unit"), ended).expect("unit");
+        assert!(!switch.let_ended_go().expect("asked"), "{ended}");
+        assert!(switch.let_ended_go().expect("asked again"), "{ended}");
+        let expected = ["show", "stop", "reset-failed", "show"];
+        assert_eq!(calls(root.path()), expected, "{ended}");
+        fs::remove_file(root.path().join("calls")).expect("calls");
+    }
+    let theirs = |ours: &str| ours.replace("Snowguard rollback-5", "/nix/store/x switch");
+    for (unit, nothing_left) in [
+        (RUNNING.to_owned(), false),
+        (RUNNING.replace("=running", "=stop-sigterm"), false),
+        (theirs(RUNNING), true),
+        (theirs(&exited), true),
+        (theirs(&failed), true),
+    ] {
+        fs::write(root.path().join("unit"), &unit).expect("unit");
+        let outcome = switch.let_ended_go().expect("asked");
+        assert_eq!(outcome, nothing_left, "{unit}");
+        assert!(calls(root.path()).iter().all(|call| call == "show"));
+    }
+    fs::write(root.path().join("unit"), "").expect("no answer");
+    switch.let_ended_go().expect_err("nothing is known");
+    assert!(child().let_ended_go().expect("no unit"));
+}
+
 const RUNNING: &str = "Description=Snowguard rollback-5\nLoadState=loaded\nActiveState=active\nSubState=running\nExecMainCode=0\nExecMainStatus=0\n";
 
 /// Asks for the end a little later.

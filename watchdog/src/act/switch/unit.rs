@@ -15,6 +15,8 @@ use super::{ATTEMPT, SEARCH_PATH, Stop, SwitchEnd};
 /// The unit that `nixos-rebuild` switches in. systemd refuses a second one of the same name, which
 /// keeps a human's switch and ours apart.
 pub(super) const NAME: &str = "nixos-rebuild-switch-to-configuration.service";
+/// What the description of every unit of ours begins with, and of nobody else's.
+const OURS: &str = "Snowguard ";
 const POLL: Duration = Duration::from_millis(500);
 /// So many times systemd is asked, if it does not answer, before that is an error.
 const PATIENCE: usize = 20;
@@ -62,7 +64,7 @@ impl Unit<'_> {
         incident: &str,
         deadline: Duration,
     ) -> Result<SwitchEnd, FactError> {
-        let description = format!("Snowguard {incident}");
+        let description = format!("{OURS}{incident}");
         match self.look_patiently(&description)? {
             None => return Ok(SwitchEnd::Left),
             Some(Seen::None) => self.start(words, &description)?,
@@ -158,6 +160,32 @@ impl Unit<'_> {
         })
     }
 
+    /// Lets the name go that a unit of ours holds whose end nobody saw: `nixos-rebuild` refuses to
+    /// switch for as long as it is loaded. True if none of ours is left; what was let go is looked
+    /// for once more by the next call.
+    pub(super) fn let_ended_go(&self) -> Result<bool, FactError> {
+        let systemctl = &self.systemd.systemctl;
+        let mut command = Command::new(systemctl);
+        command.args(["show", self.name]);
+        command.arg("--property=LoadState,ActiveState,SubState,Description");
+        let output = self.output(command, systemctl)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        match parse_left(&text) {
+            Some(Left::Nothing) => Ok(true),
+            Some(Left::Runs) => Ok(false),
+            Some(Left::Ended) => {
+                self.forget();
+                Ok(false)
+            }
+            None => Err(FactError::malformed(
+                "look for a switch that ended unseen",
+                systemctl,
+                format!("{}, {text:?}", output.status),
+                &format!("see `systemctl status {}`", self.name),
+            )),
+        }
+    }
+
     /// Lets the name go for the next switch. What cannot be let go only makes that one wait.
     fn forget(&self) {
         for verb in ["stop", "reset-failed"] {
@@ -174,13 +202,16 @@ impl Unit<'_> {
     }
 }
 
+/// What `systemctl show` says of a property.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    let mut values = text.lines().filter_map(|line| line.split_once('='));
+    values
+        .find(|(name, _)| *name == key)
+        .map(|(_, value)| value)
+}
+
 fn parse(text: &str, description: &str, meaning: fn(i32) -> SwitchEnd) -> Option<Seen> {
-    let value = |key: &str| {
-        let mut values = text.lines().filter_map(|line| line.split_once('='));
-        values
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value)
-    };
+    let value = |key: &str| value(text, key);
     if value("LoadState")? == "not-found" {
         return Some(Seen::None);
     }
@@ -199,6 +230,30 @@ fn parse(text: &str, description: &str, meaning: fn(i32) -> SwitchEnd) -> Option
             })
         }
         (true, _, _) => Seen::Running,
+    })
+}
+
+/// What is left of switches of ours, whatever their incident.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing, or what has the name is somebody else's.
+    Nothing,
+    /// One that goes on.
+    Runs,
+    /// One that has ended.
+    Ended,
+}
+
+fn parse_left(text: &str) -> Option<Left> {
+    let value = |key: &str| value(text, key);
+    if value("LoadState")? == "not-found" || !value("Description")?.starts_with(OURS) {
+        return Some(Left::Nothing);
+    }
+    Some(match (value("ActiveState")?, value("SubState")?) {
+        // systemd unloads it by itself.
+        ("inactive", _) => Left::Nothing,
+        ("active", "exited") | ("failed", _) => Left::Ended,
+        _ => Left::Runs,
     })
 }
 
