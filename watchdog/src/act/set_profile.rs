@@ -11,12 +11,31 @@ use std::{
 };
 
 use nix::fcntl::OFlag;
-use snowguard_host::FactError;
+use snowguard_host::{FactError, Kind};
 
 use crate::rollback::facts::GenerationId;
 
 const POLL: Duration = Duration::from_millis(50);
 const ATTEMPT: &str = "set a profile";
+
+/// Why a profile was not set, in one sentence. It is as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotSet {
+    /// Somebody else sets it at this moment: what is to be done is to be looked at anew.
+    Busy(String),
+    /// It could not be set.
+    Failed(String),
+}
+
+impl From<FactError> for NotSet {
+    fn from(error: FactError) -> Self {
+        let why = error.to_string();
+        match error.kind {
+            Kind::Busy => Self::Busy(why),
+            _ => Self::Failed(why),
+        }
+    }
+}
 
 /// Points a profile at one of its generations.
 #[derive(Debug, Clone)]
@@ -48,11 +67,11 @@ impl SetProfile {
     /// # Errors
     /// The lock is held for too long; the profile points to neither `from` nor the target, so
     /// that somebody else deploys; or the operating system refuses. The profile is then as it was.
-    pub fn run(&self, target: &GenerationId, from: Option<u64>) -> Result<(), FactError> {
+    pub fn run(&self, target: &GenerationId, from: Option<u64>) -> Result<(), NotSet> {
         let lock = ProfileLock::take(&self.profile, self.lock_deadline)?;
         let outcome = self.set(target, from);
         lock.release();
-        outcome
+        outcome.map_err(NotSet::from)
     }
 
     fn link_name(&self, number: u64) -> Result<PathBuf, FactError> {
@@ -124,7 +143,8 @@ impl SetProfile {
         let expected = from.map(|number| self.link_name(number)).transpose()?;
         let at = current.as_ref().and_then(|path| path.file_name());
         if at != expected.as_ref().map(|path| path.as_os_str()) {
-            return Err(FactError::malformed(
+            return Err(FactError::new(
+                Kind::Busy,
                 ATTEMPT,
                 &self.profile,
                 format!("it points to {current:?} by now, so somebody else deploys"),
@@ -199,7 +219,7 @@ impl ProfileLock {
             }
             if begun.elapsed() >= deadline {
                 return Err(FactError::new(
-                    snowguard_host::Kind::Busy,
+                    Kind::Busy,
                     "lock a profile",
                     path,
                     format!("it was held for {}s", deadline.as_secs()),

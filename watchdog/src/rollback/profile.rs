@@ -9,7 +9,7 @@ use crate::{
     act::{
         activate::Activate,
         hold_updater::{HoldUpdater, Updaters},
-        set_profile::SetProfile,
+        set_profile::{NotSet, SetProfile},
         switch::SwitchEnd,
         target_root::TargetRoot,
     },
@@ -43,8 +43,8 @@ pub struct ProfileVerbs {
 }
 
 impl Verbs for ProfileVerbs {
-    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
-        self.profile.run(target, from).map_err(|e| e.to_string())
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), NotSet> {
+        self.profile.run(target, from)
     }
 
     fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {

@@ -14,7 +14,7 @@ use crate::{
     act::{
         hold_updater::HoldUpdater,
         reboot::Reboot,
-        set_profile::SetProfile,
+        set_profile::{NotSet, SetProfile},
         switch::{Switch, SwitchEnd},
         target_root::TargetRoot,
     },
@@ -27,7 +27,7 @@ pub trait Verbs {
     ///
     /// # Errors
     /// Why it does not point there now.
-    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String>;
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), NotSet>;
 
     /// Switches to the target.
     ///
@@ -103,8 +103,8 @@ pub struct HostVerbs {
 }
 
 impl Verbs for HostVerbs {
-    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
-        self.profile.run(target, from).map_err(|e| e.to_string())
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), NotSet> {
+        self.profile.run(target, from)
     }
 
     fn switch(&mut self, target: &GenerationId, incident: &str) -> Result<SwitchEnd, String> {
@@ -220,7 +220,7 @@ pub fn tick(
         let (next, decisions) = match &act {
             Act::SetProfile { target, from } => {
                 let outcome = hands.verbs.set_profile(target, *from);
-                let event = Event::ProfileSet(outcome.as_ref().copied().map_err(String::as_str));
+                let event = Event::ProfileSet(outcome.as_ref().copied());
                 machine.clone().step(event, policy, now_ms)
             }
             Act::Switch { target, incident } => {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use super::SetProfile;
+use super::{NotSet, SetProfile};
 use crate::rollback::facts::GenerationId;
 
 struct Profiles {
@@ -95,9 +95,22 @@ fn the_profile_points_at_the_target_and_nothing_else_is_left_behind() {
 fn a_profile_that_somebody_else_moved_is_left_to_them() {
     let profiles = Profiles::with(3);
     let error = profiles.verb.run(&profiles.generation(1), Some(2));
-    let error = error.expect_err("moved").to_string();
-    assert!(error.contains("somebody else deploys"), "{error}");
+    let error = error.expect_err("moved");
+    assert!(
+        matches!(&error, NotSet::Busy(why) if why.contains("somebody else deploys")),
+        "{error:?}"
+    );
     assert_eq!(profiles.current(), Path::new("system-3-link"));
+}
+
+#[test]
+fn a_profile_that_cannot_be_read_is_nobodys_deploy() {
+    let profiles = Profiles::with(1);
+    let target = profiles.generation(1);
+    fs::remove_file(&profiles.verb.profile).expect("unlink");
+    fs::create_dir(&profiles.verb.profile).expect("no link");
+    let error = profiles.verb.run(&target, Some(1));
+    assert!(matches!(error, Err(NotSet::Failed(_))), "{error:?}");
 }
 
 /// Nix gives the number of a deleted generation to the next one.
@@ -142,7 +155,7 @@ fn while_nix_holds_the_profile_nothing_is_changed() {
     let profiles = Profiles::with(2);
     let lock = profiles.lock();
     let error = profiles.verb.run(&profiles.generation(1), Some(2));
-    assert_eq!(error.expect_err("held").kind, snowguard_host::Kind::Busy);
+    assert!(matches!(error, Err(NotSet::Busy(_))), "{error:?}");
     assert_eq!(profiles.current(), Path::new("system-2-link"));
     drop(lock);
     profiles
@@ -175,6 +188,6 @@ fn a_lock_with_the_token_in_it_is_nobodys_lock() {
     let profiles = Profiles::with(2);
     fs::write(profiles.verb.profile.with_file_name("system.lock"), "d").expect("token");
     let error = profiles.verb.run(&profiles.generation(1), Some(2));
-    assert_eq!(error.expect_err("stale").kind, snowguard_host::Kind::Busy);
+    assert!(matches!(error, Err(NotSet::Busy(_))), "{error:?}");
     assert_eq!(profiles.current(), Path::new("system-2-link"));
 }

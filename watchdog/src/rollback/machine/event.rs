@@ -1,7 +1,7 @@
 //! What the machine is told, and what it asks for.
 
 use crate::{
-    act::switch::SwitchEnd,
+    act::{set_profile::NotSet, switch::SwitchEnd},
     rollback::{
         facts::{Facts, GenerationId},
         turn::Answer,
@@ -14,7 +14,7 @@ pub enum Event<'a> {
     /// The host was looked at.
     Seen(Facts<'a>),
     /// The profile was to be set; the error says why it was not.
-    ProfileSet(Result<(), &'a str>),
+    ProfileSet(Result<(), &'a NotSet>),
     /// The switch was to be carried out; the error says why it could not even begin.
     Switched(Result<SwitchEnd, &'a str>),
     /// The boot default was to be set; the error says why that could not even begin.

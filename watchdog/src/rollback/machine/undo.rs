@@ -8,7 +8,7 @@ use super::{
     turn::{longest_wait, wait},
 };
 use crate::{
-    act::switch::SwitchEnd,
+    act::{set_profile::NotSet, switch::SwitchEnd},
     record::{Mode, Step},
     rollback::{
         decision::{Decision, name, name_of},
@@ -195,11 +195,13 @@ impl Machine {
         };
     }
 
-    pub(super) fn profile_set(&mut self, outcome: Result<(), &str>, out: &mut Vec<Decision>) {
+    pub(super) fn profile_set(&mut self, outcome: Result<(), &NotSet>, out: &mut Vec<Decision>) {
         let State::RollingBack {
             bad,
             target,
             phase: phase @ Phase::Begun,
+            attempts,
+            blind,
             ..
         } = &mut self.state
         else {
@@ -217,7 +219,16 @@ impl Machine {
                     Some(target),
                 ));
             }
-            Err(why) => self.fail("profile_not_set", why.to_owned(), out),
+            Err(NotSet::Busy(why)) => {
+                // Whoever deploys has the last word; the next look tells what they did. Bounded by
+                // time, as a switch that waits for another one.
+                *blind = true;
+                *attempts = attempts.saturating_sub(1);
+                let (reason, _) = WAITS_FOR_OTHERS;
+                let (step, why) = (Step::Refused, why.clone());
+                out.push(Decision::about(bad, step, reason, why, Some(target)));
+            }
+            Err(NotSet::Failed(why)) => self.fail("profile_not_set", why.clone(), out),
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    act::switch::SwitchEnd,
+    act::{set_profile::NotSet, switch::SwitchEnd},
     rollback::{
         facts::{GenerationId, SystemSeen, TargetCheck},
         machine::{Act, Machine},
@@ -58,6 +58,8 @@ pub(in crate::rollback) struct Host {
     pub(super) rebooting: bool,
     pub(in crate::rollback) reboot_stuck: bool,
     pub(in crate::rollback) validity_unreadable: bool,
+    /// Somebody else sets the profile whenever the watchdog is about to.
+    pub(in crate::rollback) profile_busy: bool,
     pub(in crate::rollback) switch_ends: SwitchEnd,
     pub(in crate::rollback) disk_full: bool,
     pub(in crate::rollback) disk: Option<Machine>,
@@ -103,6 +105,7 @@ impl Host {
             rebooting: false,
             reboot_stuck: false,
             validity_unreadable: false,
+            profile_busy: false,
             switch_ends: SwitchEnd::Switched,
             disk_full: false,
             disk: None,
@@ -165,10 +168,13 @@ impl TargetCheck for RefCell<Host> {
 pub(super) struct Hand<'a>(pub(super) &'a RefCell<Host>);
 
 impl Verbs for Hand<'_> {
-    fn set_profile(&mut self, target: &GenerationId, _: Option<u64>) -> Result<(), String> {
+    fn set_profile(&mut self, target: &GenerationId, _: Option<u64>) -> Result<(), NotSet> {
         Host::burn(self.0);
         {
             let mut host = self.0.borrow_mut();
+            if host.profile_busy {
+                return Err(NotSet::Busy("somebody else deploys".to_owned()));
+            }
             host.calls.push(Call::SetProfile(target.clone()));
             let made_anew = GenerationId {
                 number: host.generations.iter().map(|g| g.number).max().unwrap_or(0) + 1,
@@ -180,7 +186,7 @@ impl Verbs for Hand<'_> {
                 host.generations.push(made_anew.clone());
                 host.current = Some(made_anew);
             } else {
-                return Err("it is not valid".to_owned());
+                return Err(NotSet::Failed("it is not valid".to_owned()));
             }
             if host.follows_profile {
                 host.running.clone_from(&target.store_path);

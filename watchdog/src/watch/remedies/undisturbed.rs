@@ -8,7 +8,7 @@ use std::{
 use tracing::warn;
 
 use crate::{
-    act::{stop::Stop, switch::SwitchEnd},
+    act::{set_profile::NotSet, stop::Stop, switch::SwitchEnd},
     rollback::{facts::GenerationId, machine::Act, run::Verbs, turn::Answer},
 };
 
@@ -48,7 +48,7 @@ impl<V> Undisturbed<'_, V> {
 }
 
 impl<V: Verbs> Verbs for Undisturbed<'_, V> {
-    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), String> {
+    fn set_profile(&mut self, target: &GenerationId, from: Option<u64>) -> Result<(), NotSet> {
         self.wait();
         self.verbs.set_profile(target, from)
     }

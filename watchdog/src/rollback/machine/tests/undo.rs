@@ -197,6 +197,40 @@ fn another_switch_is_waited_for_by_time_and_not_by_the_number_of_looks() {
 }
 
 #[test]
+fn a_profile_that_somebody_else_sets_just_then_is_theirs_and_latches_nothing() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().profile_busy = true;
+    world.deploy(true);
+    world.ticks(10);
+    assert_eq!(world.state(), "rolling_back");
+    assert_eq!(world.reasons().last(), Some(&"somebody_deploys"));
+    // Their switch.
+    world.deploy(false);
+    world.host.borrow_mut().profile_busy = false;
+    world.ticks(20);
+    assert_eq!((world.state(), world.calls()), ("settled", Vec::new()));
+    assert_eq!(world.host.borrow().running, world.generation(3).store_path);
+}
+
+#[test]
+fn a_profile_that_stays_busy_is_waited_for_by_time_and_set_when_it_is_free() {
+    let mut world = World::settled(Mode::Act);
+    world.host.borrow_mut().profile_busy = true;
+    world.deploy(true);
+    world.ticks(20);
+    assert_eq!(world.state(), "rolling_back");
+    world.host.borrow_mut().profile_busy = false;
+    world.ticks(5);
+    assert_eq!(world.reasons().last(), Some(&"rolled_back"));
+
+    world.host.borrow_mut().profile_busy = true;
+    world.deploy(true);
+    world.ticks(60);
+    assert_eq!(world.state(), "failed");
+    assert_eq!(world.reasons().last(), Some(&"out_of_time"));
+}
+
+#[test]
 fn without_a_target_it_refuses_and_latches() {
     let mut world = World::settled(Mode::Act);
     let path = world.generation(1).store_path;
