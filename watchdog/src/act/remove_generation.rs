@@ -2,7 +2,12 @@
 //! link goes, nothing else. `nix-env` refuses only the current one; what else must stay is the
 //! plan's to know.
 
-use std::{fs, io, os::unix::fs::MetadataExt, path::Path, time::Duration};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Component, Path, PathBuf},
+    time::Duration,
+};
 
 use snowguard_host::FactError;
 
@@ -33,12 +38,57 @@ impl RemoveGeneration {
     ///
     /// # Errors
     /// The lock is held for too long, the generation is another one by now or has become the
-    /// current one, or the operating system refuses. The link is then as it was.
+    /// current one, a directory on the way to it is another user's ([`anothers`]), or the operating
+    /// system refuses. The link is then as it was.
     pub fn run(&self, victim: &Victim) -> Result<(), FactError> {
+        refuse_anothers(victim)?;
         let lock = ProfileLock::take(&victim.profile_link, self.lock_deadline)?;
         let outcome = remove(victim);
         lock.release();
         outcome
+    }
+}
+
+/// The first directory between that of all profiles and this profile that somebody else could put
+/// a link in the place of, and so lead us to the generations of another profile: while we wait for
+/// the lock, there is all the time for it. From one that only root and the owner of all profiles
+/// write to, the way stays what it is.
+///
+/// # Errors
+/// A directory cannot be looked at.
+pub fn anothers(profiles: &Path, profile_link: &Path) -> io::Result<Option<PathBuf>> {
+    let all = fs::metadata(profiles)?;
+    let directory = profile_link.parent().unwrap_or(profiles);
+    let mut way = profiles.to_owned();
+    for part in directory.strip_prefix(profiles).unwrap_or(directory) {
+        way.push(part);
+        let meta = fs::symlink_metadata(&way)?;
+        let is_group_ours = [0, all.gid()].contains(&meta.gid());
+        let writable = meta.mode() & if is_group_ours { 0o002 } else { 0o022 } != 0;
+        // In a sticky one, as `per-user` once was, what is ours is nobody else's to rename.
+        let is_sticky = meta.mode() & 0o1000 != 0;
+        let is_ours = [0, all.uid()].contains(&meta.uid()) && (is_sticky || !writable);
+        if !meta.is_dir() || !is_ours {
+            return Ok(Some(way));
+        }
+    }
+    Ok(None)
+}
+
+fn refuse_anothers(victim: &Victim) -> Result<(), FactError> {
+    let below = victim.profile.components();
+    let below = below.filter(|part| matches!(part, Component::Normal(_)));
+    let link = &victim.profile_link;
+    let profiles = link.ancestors().nth(below.count()).unwrap_or(link);
+    let found = anothers(profiles, link);
+    match found.map_err(|source| FactError::io(ATTEMPT, link, &source, ""))? {
+        None => Ok(()),
+        Some(directory) => Err(FactError::malformed(
+            ATTEMPT,
+            directory,
+            "it is no directory of root's, so its owner could lead root to another profile",
+            "its owner gives generations up with `nix-collect-garbage -d`",
+        )),
     }
 }
 

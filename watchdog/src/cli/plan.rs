@@ -68,6 +68,10 @@ impl Scales for Remembering<'_> {
     fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError> {
         self.layout.made(link)
     }
+
+    fn may_go(&self, link: &Path, profile: Option<&Path>) -> bool {
+        self.layout.may_go(link, profile)
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use snowguard_host::{
     store::{Analysis, FileSystem, Footprint, Keep, mark, optimised_inodes},
 };
 
-use crate::act::boot_menu::BootMenu;
+use crate::act::{boot_menu::BootMenu, remove_generation::anothers};
 
 /// The host at one moment, as far as a collection needs it.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ pub trait Scales {
     fn made(&self, link: &Path) -> Result<Option<SystemTime>, FactError>;
 
     /// Whether a generation, by its link and that of its profile, or an automatic root may be
-    /// given up, as far as policy lets it go.
+    /// given up, as far as policy lets it go. The profiles of users may not.
     fn may_go(&self, _link: &Path, _profile: Option<&Path>) -> bool {
         true
     }
@@ -125,6 +125,16 @@ impl Scales for Layout {
                 Err(FactError::io(attempt, link, &source, "run as root"))
             }
         }
+    }
+
+    fn may_go(&self, _link: &Path, profile: Option<&Path>) -> bool {
+        profile.is_none_or(|profile| {
+            let shared = self.profiles();
+            let is_shared = profile.starts_with(&shared);
+            let profiles = if is_shared { &shared } else { self.root() };
+            // One that cannot be looked at is no one's to give up.
+            matches!(anothers(profiles, profile), Ok(None))
+        })
     }
 }
 

@@ -4,17 +4,17 @@
 //! known good generation, nor goes under K."
 
 use std::{
-    fs::{self, File},
-    os::unix::fs::symlink,
+    fs::{self, File, Permissions},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use snowguard_host::{GenerationId, Kind};
+use snowguard_host::{GenerationId, Kind, Layout};
 use tempfile::TempDir;
 
 use super::RemoveGeneration;
-use crate::gc::{ladder::Victim, policy::Space};
+use crate::gc::{facts::Scales, ladder::Victim, policy::Space};
 
 const VERB: RemoveGeneration = RemoveGeneration {
     lock_deadline: Duration::from_millis(100),
@@ -144,4 +144,55 @@ fn a_profile_that_points_nowhere_keeps_no_generation() {
     fs::remove_file(profiles.path("system")).unwrap();
     VERB.run(&profiles.victim(2)).unwrap();
     assert_eq!(profiles.names(), ["system-1-link", "system-3-link"]);
+}
+
+#[test]
+fn a_directory_that_leads_to_another_profile_is_not_followed() {
+    let profiles = Profiles::new();
+    symlink(profiles.0.path(), profiles.path("mine")).unwrap();
+    let mut victim = profiles.victim(1);
+    victim.profile = PathBuf::from("mine/system");
+    victim.profile_link = profiles.path("mine/system");
+    victim.link = profiles.path("mine/system-1-link");
+    profiles.keeps_all(&victim, "it is no directory of root's");
+}
+
+#[test]
+fn a_profile_in_a_directory_that_others_write_to_is_neither_planned_nor_touched() {
+    let root = tempfile::tempdir().unwrap();
+    let layout = Layout::new(root.path());
+    let all = layout.profiles();
+    let theirs = all.join("per-user/them");
+    fs::create_dir_all(&theirs).unwrap();
+    let (profile, link) = (theirs.join("profile"), theirs.join("profile-1-link"));
+    symlink("/nix/store/1-profile", &link).unwrap();
+    let set = |path: &Path, mode| fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    let may_go = || layout.may_go(&link, Some(&profile));
+    for (above, own, goes) in [
+        (0o755, 0o755, true),
+        // As Nix 1 made `per-user`.
+        (0o1777, 0o755, true),
+        (0o777, 0o755, false),
+        (0o755, 0o777, false),
+    ] {
+        set(&all.join("per-user"), above);
+        set(&theirs, own);
+        assert_eq!(may_go(), goes, "{above:o} {own:o}");
+    }
+    let victim = Victim {
+        profile: PathBuf::from("per-user/them/profile"),
+        profile_link: profile.clone(),
+        id: GenerationId {
+            number: 1,
+            target: fs::read_link(&link).unwrap(),
+            created: fs::symlink_metadata(&link).unwrap().modified().unwrap(),
+        },
+        link: link.clone(),
+        frees: Space::NONE,
+    };
+    assert!(VERB.run(&victim).is_err());
+    assert!(link.is_symlink());
+    set(&theirs, 0o755);
+    VERB.run(&victim).unwrap();
+    assert!(!link.is_symlink());
 }

@@ -74,6 +74,9 @@ impl Scales for Within<'_> {
     }
 
     fn may_go(&self, link: &Path, profile: Option<&Path>) -> bool {
+        if !self.scales.may_go(link, profile) {
+            return false;
+        }
         let is_agreed = (self.agreed).is_none_or(|agreed| agreed.paths.contains(link));
         if !is_agreed {
             self.is_withheld.set(true);
