@@ -1,20 +1,24 @@
 //! The verb that writes the boot loader's menu anew, after generations went: an entry that names a
 //! deleted path would not boot. Removing a generation alone leaves its entry where it is.
 //!
-//! The current generation's own `switch-to-configuration boot` does it, as `nixos-rebuild boot`
-//! would. What boots by default becomes the current generation, which is what it says anyway.
+//! The system's own `switch-to-configuration boot` does it, as `nixos-rebuild boot` would, and makes
+//! itself the boot default. So only the system that is the default may write the menu, whichever of
+//! the profiles of systems it is a generation of: `system` may be where it was left years ago, where
+//! another one deploys (comin, `nixos-rebuild --profile-name`).
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use nix::sys::statvfs::statvfs;
-use snowguard_host::{FactError, Kind, Layout, Profiles, System};
+use snowguard_host::{BootDefault, FactError, Kind, Layout, Profile, Profiles, System};
 
 use super::switch::{Switch, SwitchEnd};
+use crate::gc::ladder::is_in_boot_menu;
 
 const ATTEMPT: &str = "write the boot menu";
+const SCRIPT: &str = "bin/switch-to-configuration";
 /// Menu entries and the boot loader's own files.
 const ENTRIES: u64 = 2 << 20;
 
@@ -28,21 +32,18 @@ pub struct BootMenu {
 }
 
 impl BootMenu {
-    /// Writes it. What was done, in a sentence; `None` where the system profile has no program
-    /// that could.
+    /// Writes it. What was done, in a sentence; `None` where no system has a program that could.
     ///
     /// # Errors
     /// Why the menu is as it was, or may be half new. A full `/boot` is seen before it is written.
     pub fn run(&self, incident: &str) -> Result<Option<String>, FactError> {
         let profiles = Profiles::read(&self.layout)?;
         let system = System::read(&self.layout, &profiles)?;
-        let Some(current) = system.current else {
+        let Some(writer) = Self::look(&self.layout, &profiles, &system)? else {
             return Ok(None);
         };
-        let Some(script) = Self::look(&self.layout, Some(&current.path))? else {
-            return Ok(None);
-        };
-        let target = current.path.display().to_string();
+        let script = writer.join(SCRIPT);
+        let target = writer.display().to_string();
         let end = self
             .switch
             .boot(&target, &format!("{incident} boot menu"))?;
@@ -60,26 +61,30 @@ impl BootMenu {
         }
     }
 
-    /// Whether the menu can be written anew: the program of the current system that does it,
-    /// `None` where there is no menu to write. A boot loader that fails half-way leaves the menu
-    /// in an unknown state, so what may have to be written must fit.
+    /// Whether the menu can be written anew: the system whose program does it, `None` where there
+    /// is no menu to write. A boot loader that fails half-way leaves the menu in an unknown state,
+    /// so what may have to be written must fit.
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn look(layout: &Layout, current: Option<&Path>) -> Result<Option<PathBuf>, FactError> {
-        let Some(system) = current else {
+    pub fn look(
+        layout: &Layout,
+        profiles: &Profiles,
+        system: &System,
+    ) -> Result<Option<PathBuf>, FactError> {
+        let Some(system) = writer(layout, profiles, system)? else {
             return Ok(None);
         };
-        let script = system.join("bin/switch-to-configuration");
+        let script = system.join(SCRIPT);
         match fs::symlink_metadata(layout.inside(&script)) {
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(FactError::io(ATTEMPT, script, &error, "")),
         }
         let boot = layout.inside("/boot");
         let Ok(stat) = statvfs(&boot) else {
             // No /boot, or one that the program itself will find unreadable.
-            return Ok(Some(script));
+            return Ok(Some(system));
         };
         let free = stat.blocks_available().saturating_mul(stat.fragment_size());
         let needed = ENTRIES
@@ -88,7 +93,7 @@ impl BootMenu {
                 .map(|file| to_copy(layout, &boot, &system.join(file)))
                 .sum::<u64>();
         if free >= needed {
-            return Ok(Some(script));
+            return Ok(Some(system));
         }
         Err(FactError::new(
             Kind::Io,
@@ -98,6 +103,83 @@ impl BootMenu {
             "free some space there; the menu is then written by the next collection",
         ))
     }
+}
+
+/// The system that may write the menu, because what boots by default stays what it is then: the
+/// default itself where it can be read, else the current generation of `system`, and of several
+/// profiles of systems that of the one that was set last, if it runs. `None` where no system has a menu.
+fn writer(
+    layout: &Layout,
+    profiles: &Profiles,
+    system: &System,
+) -> Result<Option<PathBuf>, FactError> {
+    let of_systems: Vec<&Profile> = (profiles.profiles.iter())
+        .filter(|profile| is_in_boot_menu(&profile.name))
+        .filter(|profile| (profile.generations.iter()).any(|one| has_menu(layout, &one.id.target)))
+        .collect();
+    let Some(some) = of_systems.first() else {
+        return Ok(None);
+    };
+    let refused = |profile: &Profile, cause: String| {
+        let cure = "run `switch-to-configuration boot` of the system that is to boot";
+        Err(FactError::malformed(ATTEMPT, &profile.link, cause, cure))
+    };
+    match &system.boot_default {
+        Ok(BootDefault::Unknown) => {}
+        Ok(BootDefault::System(default)) => {
+            let default = &default.path;
+            let mut all = of_systems.iter().flat_map(|profile| &profile.generations);
+            if all.any(|generation| leads_to(layout, &generation.id.target, default)) {
+                return Ok(Some(default.clone()));
+            }
+            let cause =
+                format!("{default:?} boots by default and is no generation: that would end");
+            return refused(some, cause);
+        }
+        Err(error) => return refused(some, error.to_string()),
+    }
+    let set_at = |profile: &Profile| fs::symlink_metadata(&profile.link)?.modified();
+    let mut newest = None;
+    for profile in &of_systems {
+        match set_at(profile) {
+            Ok(at) => newest = newest.max(Some((at, profile.name.as_path()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(FactError::io(ATTEMPT, &profile.link, &error, "")),
+        }
+    }
+    let last = newest.and_then(|(_, name)| profiles.get(name));
+    let current = last.and_then(Profile::current_generation);
+    let (Some(last), Some(current)) = (last, current) else {
+        return refused(
+            some,
+            "no profile of systems leads to a generation".to_owned(),
+        );
+    };
+    let current = &current.id.target;
+    let runs = |running: &Path| leads_to(layout, current, running);
+    let is_alone = of_systems.len() == 1 && last.name == Path::new("system");
+    if is_alone || system.running.as_ref().is_some_and(|link| runs(&link.path)) {
+        return Ok(Some(current.clone()));
+    }
+    refused(
+        last,
+        "what boots by default is not known: of several profiles of systems the one that was set \
+         last does not lead to what runs"
+            .to_owned(),
+    )
+}
+
+/// Whether a generation is of NixOS, whose systems bring the program that writes the menu.
+fn has_menu(layout: &Layout, generation: &Path) -> bool {
+    let script = fs::symlink_metadata(layout.inside(generation.join(SCRIPT)));
+    script.map_or_else(|error| error.kind() != io::ErrorKind::NotFound, |_| true)
+}
+
+/// Whether a generation is this system, or a wrapper of it (deploy-rs), whose `init` is that of the
+/// system.
+fn leads_to(layout: &Layout, generation: &Path, system: &Path) -> bool {
+    let init = || fs::read_link(layout.inside(generation.join("init"))).ok();
+    generation == system || init().as_deref().and_then(Path::parent) == Some(system)
 }
 
 /// Bytes of a kernel or initial ramdisk that is not on `/boot` yet. Both boot loaders of NixOS

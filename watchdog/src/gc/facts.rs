@@ -189,13 +189,15 @@ impl Facts {
                 protect(link.path.clone(), what);
             }
         }
-        if let BootDefault::System(link) = system.boot_default? {
+        // Where it cannot be read, the menu cannot be written either, and no generation goes that may
+        // be the default.
+        let boot_menu = BootMenu::look(layout, &profiles, &system);
+        if let Ok(BootDefault::System(link)) = system.boot_default {
             protect(link.path, "boot default");
         }
         for path in good {
             protect(path.clone(), "known good");
         }
-        let boot_menu = BootMenu::look(layout, system.current.as_ref().map(|link| &*link.path));
         let collector = Locks::read(layout)?.holder(&layout.state().join("gc.lock"))?;
         let analysis = Analysis::read(layout, &conf)?;
         let cache = provenance::default_dir(layout);

@@ -8,6 +8,9 @@ use super::*;
 use crate::act::{stop::Stop, switch::Way};
 
 const SYSTEM: &str = "nix/store/00000000000000000000000000000001-nixos-system-2";
+const NEWER: &str = "nix/store/00000000000000000000000000000003-nixos-system-3";
+/// Writes down how it was called.
+const CALLED: &str = "echo \"$*\" >> \"${0%/*}/calls\"";
 
 struct Lab {
     root: TempDir,
@@ -19,20 +22,65 @@ impl Lab {
     fn new(script: &str) -> Self {
         let root = tempfile::tempdir().unwrap();
         let lab = Self { root };
-        let profiles = lab.path("nix/var/nix/profiles");
-        fs::create_dir_all(&profiles).unwrap();
-        fs::create_dir_all(lab.path(SYSTEM).join("bin")).unwrap();
-        symlink(format!("/{SYSTEM}"), profiles.join("system-2-link")).unwrap();
-        symlink("system-2-link", profiles.join("system")).unwrap();
+        lab.system(SYSTEM, script);
+        lab.profile("system", &[(2, SYSTEM)]);
+        lab
+    }
+
+    fn system(&self, system: &str, script: &str) {
+        fs::create_dir_all(self.path(system).join("bin")).unwrap();
         if !script.is_empty() {
             let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$2\" && chmod 755 \"$2\"";
             let mut shell = Command::new("/bin/sh");
             shell
                 .args(["-c", write, "sh", script])
-                .arg(lab.path(SYSTEM).join("bin/switch-to-configuration"));
+                .arg(self.path(system).join("bin/switch-to-configuration"));
             assert!(shell.status().unwrap().success());
         }
-        lab
+    }
+
+    /// A profile that points to the last of these generations.
+    fn profile(&self, name: &str, generations: &[(u64, &str)]) {
+        let profile = self.path("nix/var/nix/profiles").join(name);
+        fs::create_dir_all(profile.parent().unwrap()).unwrap();
+        let link = |number| format!("{}-{number}-link", profile.display());
+        for (number, system) in generations {
+            symlink(format!("/{system}"), link(*number)).unwrap();
+            let _ = fs::remove_file(&profile);
+            symlink(link(*number), &profile).unwrap();
+        }
+    }
+
+    fn runs(&self, system: &str) {
+        fs::create_dir_all(self.path("run")).unwrap();
+        let link = self.path("run/current-system");
+        let _ = fs::remove_file(&link);
+        symlink(format!("/{system}"), link).unwrap();
+    }
+
+    /// systemd-boot starts this one by default.
+    fn boots(&self, system: &str) {
+        let loader = self.path("boot/loader");
+        fs::create_dir_all(loader.join("entries")).unwrap();
+        fs::write(loader.join("loader.conf"), "default nixos.conf\n").unwrap();
+        let entry = format!("options init=/{system}/init\n");
+        fs::write(loader.join("entries/nixos.conf"), entry).unwrap();
+    }
+
+    /// The menu is written by this system, and by no other before.
+    fn is_written_by(&self, system: &str) {
+        self.verb().run("gc-1").unwrap().unwrap();
+        let calls = self.path(system).join("bin/calls");
+        assert_eq!(fs::read_to_string(&calls).unwrap(), "boot\n");
+        fs::remove_file(calls).unwrap();
+    }
+
+    fn is_not_written(&self, cause: &str) {
+        let error = self.verb().run("gc-1").unwrap_err();
+        assert!(error.cause.contains(cause), "{error}");
+        for system in [SYSTEM, NEWER] {
+            assert!(!self.path(system).join("bin/calls").exists(), "{system}");
+        }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -63,11 +111,46 @@ impl Lab {
 
 #[test]
 fn the_menu_is_written_by_the_current_system_itself() {
-    let lab = Lab::new("echo \"$*\" > \"${0%/*}/calls\"");
-    let done = lab.verb().run("gc-1").unwrap().unwrap();
-    assert!(done.contains("nixos-system-2"), "{done}");
-    let calls = fs::read_to_string(lab.path(SYSTEM).join("bin/calls")).unwrap();
-    assert_eq!(calls, "boot\n");
+    Lab::new(CALLED).is_written_by(SYSTEM);
+}
+
+#[test]
+fn the_menu_is_written_by_what_another_profile_of_systems_deployed() {
+    let lab = Lab::new(CALLED);
+    lab.system(NEWER, CALLED);
+    lab.profile("system-profiles/comin", &[(2, SYSTEM), (3, NEWER)]);
+    lab.runs(NEWER);
+    lab.is_written_by(NEWER);
+    fs::remove_file(lab.path("nix/var/nix/profiles/system")).unwrap();
+    fs::remove_file(lab.path("nix/var/nix/profiles/system-2-link")).unwrap();
+    lab.is_written_by(NEWER);
+}
+
+#[test]
+fn what_boots_by_default_writes_the_menu_and_stays_the_default() {
+    let lab = Lab::new(CALLED);
+    lab.system(NEWER, CALLED);
+    // As a deploy leaves it that died before it came to the boot loader.
+    lab.profile("system", &[(3, NEWER)]);
+    lab.boots(SYSTEM);
+    lab.is_written_by(SYSTEM);
+    lab.boots(NEWER);
+    lab.is_written_by(NEWER);
+}
+
+#[test]
+fn the_menu_stays_where_the_default_would_change_or_is_not_known() {
+    let lab = Lab::new(CALLED);
+    lab.boots("nix/store/00000000000000000000000000000004-nixos-system-4");
+    lab.is_not_written("is no generation");
+    fs::remove_file(lab.path("boot/loader/entries/nixos.conf")).unwrap();
+    lab.is_not_written("must exist");
+    fs::remove_dir_all(lab.path("boot")).unwrap();
+    // Gone back to by hand, or to come with the next boot.
+    lab.system(NEWER, CALLED);
+    lab.profile("system-profiles/comin", &[(3, NEWER)]);
+    lab.runs(SYSTEM);
+    lab.is_not_written("does not lead to what runs");
 }
 
 #[test]
