@@ -16,7 +16,8 @@ const CURE: &str = "make it readable to this user";
 pub enum BootDefault {
     /// The system whose `init=` the default entry starts.
     System(SystemLink),
-    /// No boot loader whose default can be read (only that of systemd-boot can).
+    /// No boot loader whose default can be read (only that of systemd-boot can), or one that found
+    /// its default by itself.
     Unknown,
 }
 
@@ -39,9 +40,13 @@ pub(super) fn read(layout: &Layout, profile: Option<&Profile>) -> Result<BootDef
             }
             Err(e) => return Err(FactError::io(ATTEMPT, conf, &e, CURE)),
         };
-        // A pattern, `@saved` or no default at all is decided by the loader at boot.
-        let Some(entry) = value(&text, "default").filter(|e| !e.contains(['*', '?', '@', '[']))
-        else {
+        // A pattern, `@saved` or no default at all is decided by the loader at boot, and what it
+        // found by itself (`arch-linux.efi`, `auto-windows`) has no file that would tell.
+        let is_in_a_file = |entry: &&str| {
+            let found = entry.ends_with(".efi") || entry.starts_with("auto-");
+            !entry.contains(['*', '?', '@', '[']) && (entry.ends_with(".conf") || !found)
+        };
+        let Some(entry) = value(&text, "default").filter(is_in_a_file) else {
             return Ok(BootDefault::Unknown);
         };
         let file = if entry.ends_with(".conf") {

@@ -151,6 +151,18 @@ fn a_host_without_nixos_has_no_system_and_that_is_no_error() {
 }
 
 #[test]
+fn a_boot_default_that_the_loader_found_by_itself_is_unknown() {
+    let host = Host::new();
+    let loader = host.layout.inside("/boot/loader");
+    fs::create_dir_all(loader.join("entries")).unwrap();
+    for default in ["arch-linux.efi", "auto-windows"] {
+        fs::write(loader.join("loader.conf"), format!("default {default}\n")).unwrap();
+        let found = host.system_state().boot_default.unwrap();
+        assert_eq!(found, BootDefault::Unknown, "{default}");
+    }
+}
+
+#[test]
 fn a_boot_entry_that_is_not_there_is_an_error_and_not_unknown() {
     let host = Host::new();
     let loader = host.layout.inside("/boot/loader");

@@ -146,3 +146,34 @@ fn bytes_are_freed_though_no_inode_can_be_and_no_generation_goes_for_inodes() {
     assert!(plan.victims.is_empty(), "{:?}", plan.victims);
     assert!(!plan.reaches_target());
 }
+
+#[test]
+fn a_boot_default_that_cannot_be_read_keeps_generations_of_the_system_and_no_dead_path() {
+    let mut world = simple();
+    world.add_generation("system", 1, 90);
+    world.add_generation("system", 2, 1);
+    let files = Files::of(&world);
+    fs::create_dir_all(files.path("boot/loader")).unwrap();
+    fs::write(files.path("boot/loader/loader.conf"), "default gone.conf").unwrap();
+    // No system of NixOS, which brings the program that writes the menu.
+    assert_eq!(files.facts().boot_menu_stays, None);
+    let target = fs::read_link(files.path("nix/var/nix/profiles/system-2-link")).unwrap();
+    let bin = files.layout().inside(target.join("bin"));
+    fs::create_dir_all(&bin).unwrap();
+    fs::write(bin.join("switch-to-configuration"), "").unwrap();
+    let facts = files.facts();
+    let why = facts.boot_menu_stays.clone().unwrap();
+    assert!(why.contains("must exist"), "{why}");
+    let policy = Policy {
+        minimum_gain_percent: 5,
+        keep_generations: 1,
+        ..Policy::default()
+    };
+    let need = Space {
+        bytes: 50 * crate::gc::model::BLOCK,
+        files: 0,
+    };
+    let plan = plan_for(&facts, &policy, need, files.scales()).unwrap();
+    assert_eq!(plan.dead_entries(), 1);
+    assert!(plan.victims.is_empty(), "{:?}", plan.victims);
+}
