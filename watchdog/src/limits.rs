@@ -232,7 +232,6 @@ mod tests {
         let file_system = FileSystem {
             size_bytes: 1000,
             avail_bytes: 1,
-            reserved_bytes: 0,
             files: 0,
             files_free: 0,
         };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use nix::{sys::statvfs::statvfs, unistd::Uid};
+use nix::sys::statvfs::statvfs;
 use serde::Serialize;
 
 use crate::{FactError, Layout, Result};
@@ -14,10 +14,6 @@ pub struct FileSystem {
     pub size_bytes: u64,
     /// Bytes that a process without privilege may still use (`f_bavail`), as Nix itself looks at.
     pub avail_bytes: u64,
-    /// Bytes beyond these that this process may use as root (`f_bfree` beyond `f_bavail`): ext4 keeps
-    /// back a twentieth of the disk, as a rule.
-    #[serde(skip)]
-    pub reserved_bytes: u64,
     /// Inodes in all; 0 where the file system makes them as needed (btrfs).
     pub files: u64,
     /// Free inodes.
@@ -51,16 +47,9 @@ impl FileSystem {
             )
         })?;
         let unit = stat.fragment_size();
-        let reserved = stat.blocks_free().saturating_sub(stat.blocks_available());
-        let usable = if Uid::effective().is_root() {
-            reserved
-        } else {
-            0
-        };
         Ok(Self {
             size_bytes: stat.blocks().saturating_mul(unit),
             avail_bytes: stat.blocks_available().saturating_mul(unit),
-            reserved_bytes: usable.saturating_mul(unit),
             files: stat.files(),
             files_free: stat.files_free(),
         })

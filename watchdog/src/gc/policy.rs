@@ -13,10 +13,9 @@ pub(super) const HARD_FULL: Space = Space {
     files: 16,
 };
 
-/// Whether Nix may lack the room to open its database. It has what is kept back for root, as we do.
+/// Whether Nix may lack the room to open its database.
 pub(super) fn is_hard_full(file_system: &FileSystem) -> bool {
     let mut free = Space::free(file_system);
-    free.bytes = free.bytes.saturating_add(file_system.reserved_bytes);
     // One that makes inodes as it needs them (btrfs) reports none, free or not.
     if file_system.files == 0 {
         free.files = HARD_FULL.files;
@@ -369,7 +368,6 @@ mod tests {
         let disk = |bytes: u64, files_free| FileSystem {
             size_bytes: 100 << 20,
             avail_bytes: bytes << 20,
-            reserved_bytes: 0,
             files: 1000,
             files_free,
         };
@@ -397,7 +395,6 @@ mod tests {
         let with = |avail_bytes| FileSystem {
             size_bytes: 1 << 30,
             avail_bytes,
-            reserved_bytes: 0,
             files: 0,
             files_free: 0,
         };

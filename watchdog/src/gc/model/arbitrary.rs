@@ -101,7 +101,6 @@ pub(crate) fn world() -> impl Strategy<Value = World> {
                     disk: FileSystem {
                         size_bytes: 1 << 30,
                         avail_bytes: 0,
-                        reserved_bytes: 0,
                         files: 1000,
                         files_free: 0,
                     },
@@ -323,7 +322,6 @@ pub(crate) fn empty() -> World {
         disk: FileSystem {
             size_bytes: 1000 * super::BLOCK,
             avail_bytes: 0,
-            reserved_bytes: 0,
             files: 1000,
             files_free: 1000,
         },

@@ -151,18 +151,6 @@ fn the_ballast_goes_slice_by_slice_and_no_further_than_it_takes() {
 }
 
 #[test]
-fn the_ballast_stays_while_root_has_room_that_others_have_not() {
-    let mut world = empty();
-    world.disk.files = 0;
-    world.disk.avail_bytes = 0;
-    world.disk.reserved_bytes = 4 << 20;
-    world.add("a", 40);
-    let (host, report, records) = run(world, policy(30), BTreeMap::new());
-    assert_eq!(report.end, End::Reached, "{records:?}");
-    assert_eq!(host.acts, ["delete"]);
-}
-
-#[test]
 fn a_collector_that_ends_in_time_is_waited_for_and_one_that_does_not_is_named() {
     for (looks, reached) in [(30, true), (700, false)] {
         let mut world = empty();
