@@ -13,7 +13,8 @@ pub(super) const HARD_FULL: Space = Space {
     files: 16,
 };
 
-/// Whether Nix may lack the room to open its database.
+/// Whether Nix may lack the room to open its database. What is kept back for root (`f_bfree` beyond
+/// `f_bavail`) is not counted: a full ext4 or btrfs reports it where no byte can be written any more.
 pub(super) fn is_hard_full(file_system: &FileSystem) -> bool {
     let mut free = Space::free(file_system);
     // One that makes inodes as it needs them (btrfs) reports none, free or not.
