@@ -52,7 +52,10 @@ impl BootMenu {
                 "wrote the boot menu anew by {script:?}, so that no entry names what is deleted"
             ))),
             other => Err(FactError::new(
-                Kind::Io,
+                match other {
+                    SwitchEnd::LockHeld => Kind::Busy,
+                    _ => Kind::Io,
+                },
                 ATTEMPT,
                 script,
                 format!("it {other}"),

@@ -164,6 +164,8 @@ struct Run<'a> {
     old_menu: Vec<PathBuf>,
     /// Why it could not be written in this collection.
     menu_failed: Option<String>,
+    /// Another switch was in the way.
+    menu_is_held: bool,
     menu_was_tried_again: bool,
     /// The reserve of Nix was, and so was what needs no Nix to go.
     reserve_was_dropped: bool,
@@ -203,6 +205,7 @@ impl<'a> Run<'a> {
             not_given_up: None,
             old_menu: Vec::new(),
             menu_failed: None,
+            menu_is_held: false,
             menu_was_tried_again: false,
             reserve_was_dropped: false,
             room_was_made: false,
@@ -259,8 +262,9 @@ impl<'a> Run<'a> {
                 Err(refusal) if refusal.reason == Reason::CannotHelp && self.take_up_aside() => {
                     continue;
                 }
-                // A switch of somebody else may have been in the way of the first try.
-                Err(refusal) if refusal.reason == Reason::BootMenu && self.try_menu_again() => {
+                Err(refusal)
+                    if refusal.reason == Reason::BootMenu && self.try_menu_again(round) =>
+                {
                     continue;
                 }
                 Err(refusal) => return self.ended_by(refusal, round),

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use serde_json::json;
+use snowguard_host::Kind;
 
 use super::{Refusal, Run};
 use crate::{
@@ -69,12 +70,14 @@ impl Run<'_> {
             Ok(done) => {
                 self.old_menu.clear();
                 self.menu_failed = None;
+                self.menu_is_held = false;
                 if let Some(message) = done {
                     self.record(Step::Act, "rewrite_boot_menu", message, json!(null));
                 }
                 self.forget_old_menu();
             }
             Err(error) => {
+                self.menu_is_held = error.kind == Kind::Busy;
                 let error = error.to_string();
                 self.record(
                     Step::Failed,
@@ -97,9 +100,10 @@ impl Run<'_> {
     }
 
     /// Tries once more to write a menu that could not be written in this collection. Whether that
-    /// helped.
-    pub(super) fn try_menu_again(&mut self) -> bool {
-        if self.menu_failed.is_none() || std::mem::replace(&mut self.menu_was_tried_again, true) {
+    /// helped. A moment after the first try only where another switch stood in its way.
+    pub(super) fn try_menu_again(&mut self, round: usize) -> bool {
+        let may_help = self.menu_failed.is_some() && (round > 0 || self.menu_is_held);
+        if !may_help || std::mem::replace(&mut self.menu_was_tried_again, true) {
             return false;
         }
         self.rewrite_boot_menu();

@@ -296,11 +296,13 @@ fn rests(end: &End, before: Option<Reason>) -> bool {
         End::Reached => false,
         End::Observed | End::Short(_) => true,
         End::Refused(refusal) => match refusal.reason {
-            // What cannot help now would not a moment later either.
-            Reason::CannotHelp => true,
-            // A root that cannot be read twice (another's NFS, a FUSE mount) stays so, and to see
-            // that takes a reading of the whole store.
-            Reason::RootsUnreadable => before == Some(Reason::RootsUnreadable),
+            // What cannot help now would not a moment later either, and a menu that could not be
+            // written is not worth a try in each tick.
+            Reason::CannotHelp | Reason::BootMenu => true,
+            // A root that cannot be read twice (another's NFS, a FUSE mount) stays so, and so does a
+            // rule that asks for more than the target is. To see it takes a reading of the whole
+            // store.
+            again @ (Reason::RootsUnreadable | Reason::NotNeeded) => before == Some(again),
             // What passes by itself (another collection, a file that could not be read) is looked
             // at again in the next tick.
             _ => false,
@@ -324,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_root_that_cannot_be_read_twice_is_not_looked_for_in_each_tick() {
+    fn what_stays_refused_is_not_looked_for_in_each_tick() {
         let refused = |reason| {
             End::Refused(Refusal {
                 reason,
@@ -335,7 +337,13 @@ mod tests {
         assert!(!rests(&refused(unreadable), None));
         assert!(!rests(&refused(unreadable), Some(Reason::Collecting)));
         assert!(rests(&refused(unreadable), Some(unreadable)));
-        assert!(rests(&refused(Reason::CannotHelp), None));
+        for reason in [Reason::CannotHelp, Reason::BootMenu] {
+            assert!(rests(&refused(reason), None), "{reason:?}");
+        }
+        // An alert that is a tick late is none.
+        assert!(!rests(&refused(Reason::NotNeeded), None));
+        let not_needed = Some(Reason::NotNeeded);
+        assert!(rests(&refused(Reason::NotNeeded), not_needed));
         assert!(!rests(
             &refused(Reason::Collecting),
             Some(Reason::Collecting)

@@ -88,8 +88,15 @@ fn what_a_menu_names_that_cannot_be_written_stays_until_a_later_collection_write
     assert!(host.world.entries.contains_key(&named("system1")));
     assert!(!host.kept.named.is_empty());
 
-    host.begin_again(policy.clone(), BTreeMap::new());
+    // One look in which nothing has changed is one try.
+    let full = BTreeMap::from([(1, Fault::BootFull)]);
+    host.begin_again(policy.clone(), full);
     let report = collect(&mut host, &policy, "two", &mut records);
+    assert!(matches!(report.end, End::Refused(_)), "{report:?}");
+    assert_eq!(host.acts, ["rewrite_boot_menu"]);
+
+    host.begin_again(policy.clone(), BTreeMap::new());
+    let report = collect(&mut host, &policy, "three", &mut records);
     assert_eq!(report.end, End::Reached, "{report:?}");
     assert_eq!(host.acts, ["rewrite_boot_menu", "delete"]);
     assert!(host.kept.named.is_empty());
