@@ -350,6 +350,11 @@ impl<'a> Run<'a> {
         if round == 0 {
             return (End::Refused(refusal), detail);
         }
+        // Only who waits for others looks for it before it refuses.
+        let was_waiting = matches!(refusal.reason, Reason::Collecting | Reason::DatabaseBusy);
+        if was_waiting && self.host.is_asked_to_stop() {
+            return (End::Short("stopped"), detail);
+        }
         // What Nix failed at is left out of the plan: that nothing else would help is not the reason.
         if refusal.reason == Reason::CannotHelp && self.is_in_doubt {
             let see = if self.lacks_room() {

@@ -83,6 +83,8 @@ pub(super) struct Remedies {
     /// A collection that was begun and not ended: by a kill, if it is there at
     /// the start.
     begun: Option<Unended>,
+    /// When it was gone on with last and refused for something that passes.
+    resume_refused_ms: Option<i64>,
     begun_kept: Begun,
     /// When an old boot menu was looked for last.
     menu_looked_at_ms: i64,
@@ -113,6 +115,7 @@ impl Remedies {
         Ok(Self {
             begun: begun_kept.load::<Option<Unended>>()?.flatten(),
             begun_kept: Begun::new(begun_kept),
+            resume_refused_ms: None,
             running: None,
             menu_looked_at_ms: 0,
             journal: SharedJournal::new(
@@ -144,6 +147,7 @@ impl Remedies {
         self.ballast = Ballast::of(&self.layout, settings.gc.ballast.0);
         // Other limits may help where those before did not.
         self.restraint.rest_no_more();
+        self.resume_refused_ms = None;
         self.settings = settings.clone();
         Ok(())
     }

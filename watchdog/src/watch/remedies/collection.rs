@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{
     Counters, Counting, Remedies, TO_END,
-    running::{Begin, Ended, Running, Unended},
+    running::{Begin, Ended, Running, Unended, passes},
 };
 use crate::{
     act::stop::Stop,
@@ -63,6 +63,12 @@ impl Remedies {
     /// A collection that a kill cut short is ended first: what it dropped or deleted by then may
     /// have silenced the alert long before the target.
     pub(super) fn resume(&mut self, now_ms: i64, counters: &mut Counters) {
+        let cooldown = i64::try_from(self.settings.gc.cooldown.as_millis()).unwrap_or(i64::MAX);
+        let waits = (self.resume_refused_ms)
+            .is_some_and(|at_ms| (at_ms..at_ms.saturating_add(cooldown)).contains(&now_ms));
+        if waits {
+            return;
+        }
         let Some(unended) = self.begun.take() else {
             return;
         };
@@ -186,6 +192,10 @@ impl Remedies {
             }
             End::Short(_) => counters.run(Remedy::Gc, "failed"),
             End::Observed => counters.run(Remedy::Gc, "observed"),
+            end if alert.is_none() && passes(end) => {
+                self.begun = Some(unended.clone());
+                self.resume_refused_ms = Some(now_ms);
+            }
             // The journal's `done` is counted where it is recorded; a refusal by its reason.
             End::Reached | End::Refused(_) => {}
         }

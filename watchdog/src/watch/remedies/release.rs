@@ -36,6 +36,7 @@ impl Remedies {
 
     fn release_all(&mut self) -> Result<(), KeepError> {
         self.restraint.release()?;
+        self.resume_refused_ms = None;
         let system = (&mut self.machine, &mut self.machine_kept);
         let profiles = self.profiles.values_mut();
         let profiles = profiles.map(|instance| (&mut instance.machine, &mut instance.kept));

@@ -173,10 +173,12 @@ impl Running {
                 run::mend_boot_menu(&mut host, &begin.policy, &incident, &mut recorder);
                 return nothing_collected();
             }
+            let is_resumed = begin.alert.is_none();
             let report = run::collect(&mut host, &begin.policy, &incident, &mut recorder);
-            // One that was stopped is gone on with.
+            let was_stopped = asked.is_asked() && report.end == End::Short("stopped");
             if recorder.has_begun
-                && !(asked.is_asked() && report.end == End::Short("stopped"))
+                && !was_stopped
+                && !(is_resumed && passes(&report.end))
                 && let Err(error) = recorder.begun.clear()
             {
                 warn!(%error, "the collection would be gone on with after a restart");
@@ -244,6 +246,18 @@ impl Running {
             report,
         }
     }
+}
+
+/// Whether a collection did nothing for something that passes by itself. What an earlier one left is
+/// still to be done then, and no alert need ask for it any more.
+pub(super) fn passes(end: &End) -> bool {
+    let End::Refused(refusal) = end else {
+        return false;
+    };
+    matches!(
+        refusal.reason,
+        Reason::Blind | Reason::RootsUnreadable | Reason::Collecting | Reason::DatabaseBusy
+    )
 }
 
 /// The report of work that was no collection.
@@ -329,6 +343,19 @@ impl Recorder for Teller {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_gone_on_with_waits_for_what_passes_and_for_nothing_else() {
+        let refused = |reason| {
+            passes(&End::Refused(Refusal {
+                reason,
+                detail: String::new(),
+            }))
+        };
+        assert!(refused(Reason::Collecting) && refused(Reason::RootsUnreadable));
+        assert!(!refused(Reason::NotNeeded) && !refused(Reason::CannotHelp));
+        assert!(!passes(&End::Reached) && !passes(&End::Short("stopped")));
+    }
 
     #[test]
     fn what_ran_short_at_the_beginning_is_known_after_a_kill() {

@@ -175,6 +175,25 @@ fn a_collector_that_ends_in_time_is_waited_for_and_one_that_does_not_is_named() 
 }
 
 #[test]
+fn one_that_is_stopped_while_it_waits_in_a_later_round_is_stopped_and_no_failure() {
+    let mut stopped = 0;
+    for call in 1..16 {
+        let mut world = empty();
+        world.disk.avail_bytes = 4 << 20;
+        world.disk.files = 0;
+        world.add_generation("user", 1, 50);
+        world.add_generation("user", 2, 1);
+        let faults = [(call, Fault::Others(99)), (call + 3, Fault::Stop)];
+        let (host, report, _) = run(world, policy(30), BTreeMap::from(faults));
+        if !host.acts.is_empty() && report.end != End::Reached {
+            assert_eq!(report.end, End::Short("stopped"), "{call}");
+            stopped += 1;
+        }
+    }
+    assert!(stopped > 0, "none was waiting after an act");
+}
+
+#[test]
 fn a_writer_is_waited_for_and_named_only_if_it_does_not_let_go() {
     for (looks, told, reached) in [(1, 0, true), (30, 1, true), (700, 1, false)] {
         let mut world = empty();
