@@ -29,6 +29,7 @@ impl Remedies {
                 let unended = Unended {
                     incident: menu.incident,
                     tripped: Tripped::default(),
+                    alert: None,
                 };
                 let mut begin = self.begin_with(None, unended, None, now_ms);
                 begin.only_menu = true;

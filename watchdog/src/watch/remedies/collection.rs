@@ -55,6 +55,7 @@ impl Remedies {
         let unended = Unended {
             incident: incident.to_owned(),
             tripped: now.map_or_else(|_| Tripped::default(), |now| self.settings.gc.tripped(&now)),
+            alert: Some(alert.rule.name.clone()),
         };
         let begin = self.begin_with(Some(&alert.rule.name), unended, told, now_ms);
         self.begin_collection(begin, counters);
@@ -204,7 +205,10 @@ impl Remedies {
             End::Refused(refusal) => Some(refusal.reason),
             End::Reached | End::Observed | End::Short(_) => None,
         };
-        let Some(alert) = alert else { return };
+        // What was gone on with is no reason to begin at once what it did not reach.
+        let Some(alert) = alert.or(unended.alert) else {
+            return;
+        };
         let before = self.told.insert(unended.incident, refused).flatten();
         if rests(&report.end, before) {
             self.restraint.rest(&self.settings.gc, &alert, now_ms);

@@ -66,6 +66,8 @@ pub(super) struct Unended {
     pub(super) incident: String,
     /// What ran short at its beginning. It may be over its trigger again, and short of its target.
     pub(super) tripped: Tripped,
+    /// The alert that asked for it.
+    pub(super) alert: Option<String>,
 }
 
 /// As it may be on disk: by the incident alone until 0.1.0.
@@ -73,16 +75,29 @@ pub(super) struct Unended {
 #[serde(untagged)]
 enum Stored {
     Incident(String),
-    Whole { incident: String, tripped: Tripped },
+    Whole {
+        incident: String,
+        tripped: Tripped,
+        #[serde(default)]
+        alert: Option<String>,
+    },
 }
 
 impl From<Stored> for Unended {
     fn from(stored: Stored) -> Self {
-        let (incident, tripped) = match stored {
-            Stored::Incident(incident) => (incident, Tripped::default()),
-            Stored::Whole { incident, tripped } => (incident, tripped),
+        let (incident, tripped, alert) = match stored {
+            Stored::Incident(incident) => (incident, Tripped::default(), None),
+            Stored::Whole {
+                incident,
+                tripped,
+                alert,
+            } => (incident, tripped, alert),
         };
-        Self { incident, tripped }
+        Self {
+            incident,
+            tripped,
+            alert,
+        }
     }
 }
 
@@ -358,18 +373,22 @@ mod tests {
     }
 
     #[test]
-    fn what_ran_short_at_the_beginning_is_known_after_a_kill() {
+    fn what_ran_short_and_who_asked_is_known_after_a_kill() {
         let unended = Unended {
             incident: "gc-Low-7".to_owned(),
             tripped: Tripped {
                 bytes: true,
                 files: false,
             },
+            alert: Some("Low".to_owned()),
         };
         let kept = serde_json::to_string(&Some(&unended)).unwrap();
         let read: Option<Unended> = serde_json::from_str(&kept).unwrap();
         assert_eq!(read, Some(unended));
         // As it was kept before.
+        let before = r#"{"incident":"gc-Low-7","tripped":{"bytes":true,"files":false}}"#;
+        let read: Option<Unended> = serde_json::from_str(before).unwrap();
+        assert!(read.is_some_and(|read| read.tripped.bytes && read.alert.is_none()));
         let read: Option<Unended> = serde_json::from_str("\"gc-Low-7\"").unwrap();
         assert_eq!(read.unwrap().incident, "gc-Low-7");
     }
