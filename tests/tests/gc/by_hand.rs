@@ -285,6 +285,23 @@ fn the_breaker_is_closed_on_a_disk_without_an_inode() {
 }
 
 #[test]
+fn an_alert_that_waits_for_the_cooldown_is_released() {
+    let (host, ..) = furnished();
+    host.configure("", "[gc]\nmode = 'act'\ncooldown = '1h'\n");
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let history = format!(
+        "{{\"sequence\":1,\"content\":{{\"resting_ms\":{{\"Low\":{}}}}}}}",
+        now_ms.as_millis()
+    );
+    let state = host.root().join("var/lib/snowguard");
+    fs::write(state.join("gc-history.json"), history).unwrap();
+    let output = snowguard(&host, &["release", "--yes"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("for Low"), "{}", said(&output));
+    assert!(state.join("release").exists());
+}
+
+#[test]
 fn without_a_ballast_a_disk_without_a_byte_is_healed_by_the_reserve_of_nix() {
     let host = Host::new(&lab::nix("bookworm"), 64);
     let alive = host.store.add("alive", 512);

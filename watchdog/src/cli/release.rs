@@ -7,6 +7,7 @@ use std::{
 
 use snowguard_watchdog::{
     act::ballast::Ballast,
+    clock,
     gc::hold,
     rollback::{
         machine::Machine,
@@ -19,6 +20,7 @@ use super::{
     failure::Failure,
     page::Page,
     status::{gc_history, machine, profiles},
+    text::time_ms,
 };
 
 pub(super) fn run(
@@ -43,6 +45,13 @@ pub(super) fn run(
             breaker.fruitless
         ))?;
     }
+    let resting: Vec<_> = history.resting(&settings.gc, clock::now_ms()).collect();
+    for (alert, until_ms) in &resting {
+        let until = time_ms(*until_ms);
+        page.line(&format!(
+            "gc waits until {until}: what it did for {alert} did not help"
+        ))?;
+    }
     let system = machine(&host.layout, &settings)?;
     let profiles = profiles(&host.layout, &settings)?;
     let machines: Vec<(String, &Machine)> = (system.iter().map(|m| ("rollback".to_owned(), m)))
@@ -64,9 +73,9 @@ pub(super) fn run(
             ))?;
         }
     }
-    let for_the_watchdog = latched || updater || breaker.is_some();
+    let for_the_watchdog = latched || updater || breaker.is_some() || !resting.is_empty();
     if held.is_none() && !for_the_watchdog {
-        return page.line("Nothing is latched or held, so there is nothing to release");
+        return page.line("Nothing is latched, held or waiting, so there is nothing to release");
     }
     if asked.dry_run {
         return page.line("It would be released at the next look of the watchdog");
@@ -102,6 +111,9 @@ pub(super) fn run(
         })?;
     if breaker.is_some() {
         page.line("Released: the watchdog closes the breaker at its next look")?;
+    }
+    if !resting.is_empty() {
+        page.line("Released: the watchdog ends the wait at its next look")?;
     }
     if latched {
         page.line(

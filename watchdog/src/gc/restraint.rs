@@ -179,6 +179,12 @@ impl History {
         (now_ms < until_ms).then_some(until_ms)
     }
 
+    /// The alerts for which nothing is planned now, with when that ends.
+    pub fn resting(&self, policy: &Policy, now_ms: i64) -> impl Iterator<Item = (&str, i64)> {
+        let names = self.resting_ms.keys();
+        names.filter_map(move |name| Some((&**name, self.rests_until(policy, name, now_ms)?)))
+    }
+
     /// The limits are others now, which may help where those before did not.
     pub fn rest_no_more(&mut self) {
         self.resting_ms.clear();

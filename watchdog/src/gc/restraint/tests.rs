@@ -235,6 +235,9 @@ fn what_did_not_help_an_alert_is_not_tried_again_within_the_pause_even_after_a_r
     assert_eq!(history.rests_until(&policy, "Low", until - 1), Some(until));
     assert_eq!(history.rests_until(&policy, "Low", until), None);
     assert_eq!(history.rests_until(&policy, "Other", NOW), None);
+    let resting: Vec<_> = history.resting(&policy, until - 1).collect();
+    assert_eq!(resting, [("Low", until)]);
+    assert_eq!(history.resting(&policy, until).count(), 0);
     // A clock that was set back does not make it longer.
     history.settle(NOW - 24 * HOUR);
     let until = until - 24 * HOUR;
