@@ -94,6 +94,17 @@ impl Ballast {
         looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Bytes of the reserve that are there now, whatever size it is to have.
+    pub fn in_place(layout: &Layout) -> u64 {
+        let entries = fs::read_dir(Self::of(layout, 0).directory);
+        let files = entries.into_iter().flatten().flatten();
+        let sizes = files.filter_map(|entry| entry.metadata().ok());
+        sizes
+            .filter(fs::Metadata::is_file)
+            .map(|meta| meta.len())
+            .sum()
+    }
+
     /// Whether all of it is in place.
     pub fn is_whole(&self) -> bool {
         matches!(self.open(KEEP), Ok(Some(directory)) if self.missing(&directory).is_empty())

@@ -8,6 +8,7 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -39,7 +40,7 @@ impl BootMenu {
     pub fn run(&self, incident: &str) -> Result<Option<String>, FactError> {
         let profiles = Profiles::read(&self.layout)?;
         let system = System::read(&self.layout, &profiles)?;
-        let Some(writer) = Self::look(&self.layout, &profiles, &system)? else {
+        let Some(writer) = Self::look(&self.layout, &profiles, &system, 0)? else {
             return Ok(None);
         };
         let script = writer.join(SCRIPT);
@@ -66,7 +67,8 @@ impl BootMenu {
 
     /// Whether the menu can be written anew: the system whose program does it, `None` where there
     /// is no menu to write. A boot loader that fails half-way leaves the menu in an unknown state,
-    /// so what may have to be written must fit.
+    /// so what may have to be written must fit; `ballast` are bytes that make room beside the database
+    /// of Nix before that.
     ///
     /// # Errors
     /// Why it cannot.
@@ -74,6 +76,7 @@ impl BootMenu {
         layout: &Layout,
         profiles: &Profiles,
         system: &System,
+        ballast: u64,
     ) -> Result<Option<PathBuf>, FactError> {
         let Some(system) = writer(layout, profiles, system)? else {
             return Ok(None);
@@ -89,12 +92,22 @@ impl BootMenu {
             // No /boot, or one that the program itself will find unreadable.
             return Ok(Some(system));
         };
-        let free = stat.blocks_available().saturating_mul(stat.fragment_size());
-        let needed = ENTRIES
-            + ["kernel", "initrd"]
-                .iter()
-                .map(|file| to_copy(layout, &boot, &system.join(file)))
-                .sum::<u64>();
+        let mut free = stat.blocks_available().saturating_mul(stat.fragment_size());
+        if is_on_one(&boot, &layout.state()) {
+            free = free.saturating_add(ballast);
+        }
+        // GRUB starts kernels from the store where it can, unless `boot.loader.grub.copyKernels`
+        // (`install-grub.pl`).
+        let files: &[&str] = if is_on_one(&boot, &layout.store()) && !boot.join("kernels").exists()
+        {
+            &[]
+        } else {
+            &["kernel", "initrd"]
+        };
+        let copies = files
+            .iter()
+            .map(|file| to_copy(layout, &boot, &system.join(file)));
+        let needed = ENTRIES + copies.sum::<u64>();
         if free >= needed {
             return Ok(Some(system));
         }
@@ -183,6 +196,11 @@ fn has_menu(layout: &Layout, generation: &Path) -> bool {
 fn leads_to(layout: &Layout, generation: &Path, system: &Path) -> bool {
     let init = || fs::read_link(layout.inside(generation.join("init"))).ok();
     generation == system || init().as_deref().and_then(Path::parent) == Some(system)
+}
+
+fn is_on_one(one: &Path, other: &Path) -> bool {
+    let device = |path: &Path| fs::metadata(path).map(|meta| meta.dev()).ok();
+    device(one).is_some_and(|one| Some(one) == device(other))
 }
 
 /// Bytes of a kernel or initial ramdisk that is not on `/boot` yet. Both boot loaders of NixOS

@@ -15,7 +15,7 @@ use snowguard_host::{
     store::{Analysis, FileSystem, Footprint, Keep, mark, optimised_inodes},
 };
 
-use crate::act::{boot_menu::BootMenu, remove_generation::anothers};
+use crate::act::{ballast::Ballast, boot_menu::BootMenu, remove_generation::anothers};
 
 /// The host at one moment, as far as a collection needs it.
 #[derive(Debug)]
@@ -191,7 +191,8 @@ impl Facts {
         }
         // Where it cannot be read, the menu cannot be written either, and no generation goes that may
         // be the default.
-        let boot_menu = BootMenu::look(layout, &profiles, &system);
+        let ballast = Ballast::in_place(layout);
+        let boot_menu = BootMenu::look(layout, &profiles, &system, ballast);
         if let Ok(BootDefault::System(link)) = system.boot_default {
             protect(link.path, "boot default");
         }

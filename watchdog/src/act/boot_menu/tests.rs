@@ -5,7 +5,7 @@ use std::{os::unix::fs::symlink, process::Command, time::Duration};
 use tempfile::TempDir;
 
 use super::*;
-use crate::act::{stop::Stop, switch::Way};
+use crate::act::{ballast::Ballast, stop::Stop, switch::Way};
 
 const SYSTEM: &str = "nix/store/00000000000000000000000000000001-nixos-system-2";
 const NEWER: &str = "nix/store/00000000000000000000000000000003-nixos-system-3";
@@ -186,4 +186,33 @@ fn a_kernel_that_boot_has_already_needs_no_room_on_it() {
         assert_eq!(to_copy(&verb.layout, &boot, &link), 0);
         fs::remove_file(&copy).unwrap();
     }
+}
+
+#[test]
+fn on_the_disk_of_the_store_no_kernel_is_copied_and_the_ballast_is_room() {
+    const LARGE: u64 = 8 << 40;
+    let lab = Lab::new("exit 0");
+    let kernel = lab.path("nix/store/00000000000000000000000000000002-linux");
+    let file = fs::File::create(&kernel).unwrap();
+    file.set_len(LARGE).unwrap();
+    let target = "/nix/store/00000000000000000000000000000002-linux";
+    symlink(target, lab.path(SYSTEM).join("kernel")).unwrap();
+    fs::create_dir(lab.path("boot")).unwrap();
+    let verb = lab.verb();
+    let look = |ballast| {
+        let profiles = Profiles::read(&verb.layout).unwrap();
+        let system = System::read(&verb.layout, &profiles).unwrap();
+        BootMenu::look(&verb.layout, &profiles, &system, ballast)
+    };
+    assert!(look(0).unwrap().is_some());
+    // With `boot.loader.grub.copyKernels`.
+    fs::create_dir(lab.path("boot/kernels")).unwrap();
+    let error = look(0).unwrap_err();
+    assert!(error.cause.contains("may be needed"), "{error}");
+    assert!(look(LARGE).unwrap().is_some());
+    let ballast = lab.path("nix/var/nix/snowguard-ballast");
+    assert_eq!(Ballast::in_place(&verb.layout), 0);
+    fs::create_dir(&ballast).unwrap();
+    fs::write(ballast.join("0"), [0; 7]).unwrap();
+    assert_eq!(Ballast::in_place(&verb.layout), 7);
 }
