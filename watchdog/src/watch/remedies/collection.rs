@@ -313,10 +313,9 @@ fn rests(end: &End, before: Option<Reason>) -> bool {
             // What cannot help now would not a moment later either, and a menu that could not be
             // written is not worth a try in each tick.
             Reason::CannotHelp | Reason::BootMenu => true,
-            // A root that cannot be read twice (another's NFS, a FUSE mount) stays so, and so does a
-            // rule that asks for more than the target is. To see it takes a reading of the whole
-            // store.
-            again @ (Reason::RootsUnreadable | Reason::NotNeeded) => before == Some(again),
+            // A root that cannot be read twice (another's NFS, a FUSE mount) stays so, and to see
+            // that takes a reading of the whole store.
+            Reason::RootsUnreadable => before == Some(Reason::RootsUnreadable),
             // What passes by itself (another collection, a file that could not be read) is looked
             // at again in the next tick.
             _ => false,
@@ -354,10 +353,9 @@ mod tests {
         for reason in [Reason::CannotHelp, Reason::BootMenu] {
             assert!(rests(&refused(reason), None), "{reason:?}");
         }
-        // An alert that is a tick late is none.
-        assert!(!rests(&refused(Reason::NotNeeded), None));
+        // The disk may fill up by the next tick.
         let not_needed = Some(Reason::NotNeeded);
-        assert!(rests(&refused(Reason::NotNeeded), not_needed));
+        assert!(!rests(&refused(Reason::NotNeeded), not_needed));
         assert!(!rests(
             &refused(Reason::Collecting),
             Some(Reason::Collecting)
