@@ -94,7 +94,8 @@ impl Ballast {
         looked.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Bytes of the reserve that are there now, whatever size it is to have.
+    /// Bytes of the reserve that are there now, whatever size it is to have. What cannot be looked at
+    /// makes no room, and counts for none.
     pub fn in_place(layout: &Layout) -> u64 {
         let entries = fs::read_dir(Self::of(layout, 0).directory);
         let files = entries.into_iter().flatten().flatten();
