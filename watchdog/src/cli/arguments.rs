@@ -112,7 +112,8 @@ pub(super) enum Command {
     /// Say that the system that runs is well, where `rollback.require_confirmation` asks for it.
     #[command(after_help = AFTER_HELP)]
     Confirm(Confirm),
-    /// End a hold, close the breaker, and let a latched remedy begin anew, after you have looked why.
+    /// End a hold, the hold of an updater, an open breaker and the wait after a collection that did not
+    /// help, and let a latched remedy begin anew, after you have looked why.
     Release(Release),
 }
 
